@@ -1,0 +1,101 @@
+// Package backend is the seam between the filesystem and the places where
+// secrets live. It defines what a backend must do, the kinds of error it may
+// answer with, and the resolver that puts single flight, deadlines, a circuit
+// breaker and the last good value in front of every backend.
+//
+// It knows nothing of FUSE, of the policy or of any one kind of vault; each
+// kind lives in a package of its own below this one and is registered by the
+// program.
+package backend
+
+import (
+	"context"
+
+	"github.com/secretfs/secretfs/backend/secret"
+)
+
+// SizeUnknown is the size of a secret that cannot be told before it is fetched.
+const SizeUnknown = -1
+
+// A Version names one state of one secret. Two equal versions of the same key
+// have the same plaintext. It is at most 32 bytes of printable ASCII, is shown
+// in the audit log, and must not be computed from plaintext alone.
+type Version string
+
+// A Secret is one fetched plaintext. Whoever receives it owns Value and
+// destroys it.
+type Secret struct {
+	Value   *secret.Value
+	Version Version
+}
+
+// A Backend fetches secrets from one configured place. Implementations are
+// safe for concurrent use.
+type Backend interface {
+	// Get fetches the secret that key names. It returns an error that wraps
+	// one of the sentinels of this package. It should end soon after ctx
+	// does; the resolver does not rely on it.
+	Get(ctx context.Context, key string) (*Secret, error)
+	// Close ends background work and wipes key material.
+	Close() error
+}
+
+// An Info is what is known of a secret without its plaintext.
+type Info struct {
+	// Size is the exact length of the plaintext in bytes, or SizeUnknown.
+	Size    int64
+	Version Version
+	// Dir says that the key names a sub-tree with children.
+	Dir bool
+	// Stale, if not nil, says why Version is the last good version and not
+	// the newest: the newer one could not be used.
+	Stale error
+}
+
+// An Indexer is a Backend that answers questions about its secrets from
+// memory. The filesystem calls it in LOOKUP, GETATTR and READDIR, so that the
+// methods never reach out to a network and, while a first index is being made,
+// end with ctx (which the filesystem keeps short) with ErrTimeout.
+type Indexer interface {
+	// Stat tells size and version of key.
+	Stat(ctx context.Context, key string) (Info, error)
+	// List names the children of the sub-tree at key ("" is the whole),
+	// in an order that does not depend on chance.
+	List(ctx context.Context, key string) ([]Entry, error)
+}
+
+// An Entry is one child in a listing.
+type Entry struct {
+	Name string
+	Dir  bool
+}
+
+// A Notifier is a Backend that notices by itself that secrets have changed.
+type Notifier interface {
+	// Notify has changed called after each change, from a goroutine of the
+	// backend, without naming keys: who cares compares versions. It is
+	// called once, before the first Get.
+	Notify(changed func())
+}
+
+// A Refresher is a Backend that can be told to look again now.
+type Refresher interface {
+	Refresh(ctx context.Context) error
+}
+
+// State says how a backend as a whole is doing, as `secretfs status` shows it.
+type State string
+
+// The states of a backend.
+const (
+	Ready  State = "ready"  // the last attempt worked
+	Unread State = "unread" // nothing has been asked of it yet
+	Locked State = "locked" // no key that opens it
+	Stale  State = "stale"  // serving the last good version
+	Failed State = "failed" // neither
+)
+
+// A Reporter is a Backend that knows its own state.
+type Reporter interface {
+	State() (State, error)
+}
