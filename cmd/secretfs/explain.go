@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/secretfs/secretfs/fs/control"
+)
+
+func explainCommand() *cobra.Command {
+	var mount target
+	var req control.ExplainRequest
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "explain PATH",
+		Short: "Say whether somebody may read a secret, and what decides",
+		Long: `Say whether a process (--pid), or who --user, --unit and --executable describe,
+may read the secret at PATH (relative to the mount), and which rule or mode bit
+decides. Without any of them it is asked for the caller of this command.
+Nothing is read and nothing is recorded. Exits 0 if allowed and 1 if refused.`,
+		Example: `  secretfs explain mem0/token --user mem0 --unit mem0.service
+  secretfs explain mem0/token --pid 4711`,
+		Args: cobra.ExactArgs(1),
+		RunE: action(func(cmd *cobra.Command, args []string) error {
+			req.Path = args[0]
+			var answer control.Explanation
+			if err := mount.call(cmd.Context(), control.CmdExplain, req, &answer); err != nil {
+				return err
+			}
+			if err := printExplanation(cmd.OutOrStdout(), &answer, asJSON); err != nil {
+				return err
+			}
+			if !answer.Allowed {
+				return errors.New("refused")
+			}
+			return nil
+		}),
+	}
+	mount.flags(cmd)
+	flags := cmd.Flags()
+	flags.Uint32Var(&req.PID, "pid", 0, "process `N`")
+	flags.StringVar(&req.User, "user", "", "user `U`, by name or number")
+	flags.StringVar(&req.Unit, "unit", "", "systemd unit `X`, such as mem0.service")
+	flags.StringVar(&req.Executable, "executable", "", "absolute path `E` of the program")
+	flags.BoolVar(&asJSON, "json", false, "print JSON")
+	for _, who := range []string{"user", "unit", "executable"} {
+		cmd.MarkFlagsMutuallyExclusive("pid", who)
+	}
+	return cmd
+}
+
+func printExplanation(w io.Writer, e *control.Explanation, asJSON bool) error {
+	if asJSON {
+		return printJSON(w, e)
+	}
+	for _, step := range e.Steps {
+		fmt.Fprintf(w, "  %s\n", step)
+	}
+	verdict := "allowed"
+	if !e.Allowed {
+		verdict = "refused with " + e.Errno
+	}
+	_, err := fmt.Fprintf(w, "%s: %s by %s\n", e.Path, verdict, e.Rule)
+	return err
+}

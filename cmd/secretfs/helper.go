@@ -1,0 +1,3 @@
+package main
+
+func runHelper([]string) int { return exitFailed }

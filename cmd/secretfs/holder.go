@@ -1,0 +1,3 @@
+package main
+
+func runHolder([]string) int { return exitFailed }

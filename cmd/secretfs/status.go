@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/secretfs/secretfs/fs/control"
+)
+
+func statusCommand() *cobra.Command {
+	var mount target
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show how a mount and its backends are doing",
+		Args:  cobra.NoArgs,
+		RunE: action(func(cmd *cobra.Command, _ []string) error {
+			var status control.Status
+			if err := mount.call(cmd.Context(), control.CmdStatus, nil, &status); err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), status)
+			}
+			return printStatus(cmd.OutOrStdout(), &status)
+		}),
+	}
+	mount.flags(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func printStatus(w io.Writer, s *control.Status) error {
+	fmt.Fprintf(w, "%s  mounted %s, version %s\n", s.Mount, s.Since.Local().Format(time.DateTime), s.Version)
+	fmt.Fprintf(w, "policy %s, audit log %s\n", s.Policy, s.Audit)
+	fmt.Fprintf(w, "holder pid %d, worker pid %d, %d restarts, resend %s, passthrough %s\n",
+		s.HolderPID, s.WorkerPID, s.Restarts, onOff(s.Resend), onOff(s.Passthrough))
+	for _, n := range s.Notices {
+		fmt.Fprintf(w, "note: %s\n", n)
+	}
+	fmt.Fprintln(w)
+	rows := make([][]any, 0, len(s.Backends))
+	for _, b := range s.Backends {
+		rows = append(rows, []any{b.Name, b.Type, b.State, b.Error})
+	}
+	if err := printTable(w, "BACKEND\tTYPE\tSTATE\tERROR", rows); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	rows = rows[:0]
+	for _, f := range s.Secrets {
+		rows = append(rows, []any{f.Path, f.State, f.Backend, dash(f.Version), sizeText(f.Size), f.Error})
+	}
+	return printTable(w, "SECRET\tSTATE\tBACKEND\tVERSION\tSIZE\tERROR", rows)
+}
+
+func onOff(b bool) string {
+	if b {
+		return "on"
+	}
+	return "off"
+}
+
+// sizeText is a size in bytes; a negative one is not known yet.
+func sizeText(n int64) string {
+	if n < 0 {
+		return "?"
+	}
+	return fmt.Sprint(n)
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/secretfs/secretfs/fs/control"
+)
+
+func umountCommand() *cobra.Command {
+	var mount target
+	var lazy bool
+	cmd := &cobra.Command{
+		Use:   "umount [DIR]",
+		Short: "Unmount",
+		Long: `Unmount, and end what served the mount. A busy mount is refused, and who is
+busy is said; --lazy takes it out of sight at once and ends it with the last
+open file. With DIR, only if that is where it is mounted.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: action(func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				if err := expectMountedAt(cmd.Context(), &mount, args[0]); err != nil {
+					return err
+				}
+			}
+			err := mount.call(cmd.Context(), control.CmdUmount, control.UmountRequest{Lazy: lazy}, nil)
+			if errors.Is(err, control.ErrBroken) {
+				return nil // the worker ended with the mount, before its answer was out
+			}
+			return err
+		}),
+	}
+	mount.flags(cmd)
+	cmd.Flags().BoolVar(&lazy, "lazy", false, "unmount even if busy")
+	return cmd
+}
+
+// expectMountedAt refuses to unmount anything but the mount at dir.
+func expectMountedAt(ctx context.Context, mount *target, dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return fmt.Errorf("finding the directory: %w", err)
+	}
+	var status control.Status
+	if err := mount.call(ctx, control.CmdStatus, nil, &status); err != nil {
+		return err
+	}
+	if status.Mount != dir {
+		return hinted(exitNoMount, fmt.Errorf("no such mount: %s is not where this secretfs is mounted, %s is", dir, status.Mount),
+			"another one is named by --control PATH or --policy FILE")
+	}
+	return nil
+}

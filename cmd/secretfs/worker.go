@@ -1,0 +1,3 @@
+package main
+
+func runWorker([]string) int { return exitFailed }

@@ -1,0 +1,38 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// upgradeTimeout is far more than a holder and a worker need to start.
+const upgradeTimeout = time.Minute
+
+// Upgrade asks for the installed program to take over, and returns when a new
+// worker answers. The worker that is asked may be gone before it can say so.
+func (c *Client) Upgrade(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, upgradeTimeout)
+	defer cancel()
+	var before, now Status
+	if err := c.Call(ctx, CmdStatus, nil, &before); err != nil {
+		return err
+	}
+	if err := c.Call(ctx, CmdUpgrade, nil, nil); err != nil && !errors.Is(err, ErrBroken) {
+		return err
+	}
+	for {
+		if err := c.Call(ctx, CmdStatus, nil, &now); err != nil {
+			return fmt.Errorf("asking the new worker: %w", err)
+		}
+		if now.WorkerPID != before.WorkerPID {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the new worker: %w", ctx.Err())
+		case <-time.After(retryPause):
+		}
+	}
+}
