@@ -2,15 +2,20 @@ package conf
 
 import "strconv"
 
-// A Pos is a place in a file. Line and Col count from 1; 0 is unknown.
+// A Pos is a place in a file. Line and Col, in characters, count from 1; 0 is
+// unknown.
 type Pos struct {
 	Line, Col int32
 }
 
-// String is "line:col", or "" where the place is unknown.
+// String is "line:col", "line" where the column is unknown, or "" where the
+// place is.
 func (p Pos) String() string {
-	if p.Line == 0 {
+	switch {
+	case p.Line == 0:
 		return ""
+	case p.Col == 0:
+		return strconv.Itoa(int(p.Line))
 	}
 	return strconv.Itoa(int(p.Line)) + ":" + strconv.Itoa(int(p.Col))
 }

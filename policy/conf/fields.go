@@ -1,0 +1,207 @@
+package conf
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Fields reads the entries of one map by key. A value of the wrong type is
+// added to the problems and reads as if it were not given; null reads as not
+// given too, since that is what generators write for unset options.
+type Fields struct {
+	node     *Node
+	pos      Pos
+	problems *Problems
+}
+
+// Open reads n, which must be a map or null (or nil), and adds a problem for
+// every key that is not among known.
+func Open(n *Node, problems *Problems, known ...string) Fields {
+	if n == nil {
+		return Fields{problems: problems}
+	}
+	return openAt(n, n.Pos, problems, known)
+}
+
+func openAt(n *Node, pos Pos, problems *Problems, known []string) Fields {
+	f := Fields{node: n, pos: pos, problems: problems}
+	if n.Kind != Map {
+		if n.Kind != Null {
+			problems.Addf(n.Pos, "want a map, have %v", n.Kind)
+		}
+		f.node = nil
+	}
+	for _, k := range f.node.Keys() {
+		if !slices.Contains(known, k.Name) {
+			problems.Addf(k.Pos, "unknown key%s", Suggest(k.Name, known))
+		}
+	}
+	return f
+}
+
+// Get returns the value of key, nil where it is not given or null.
+func (f Fields) Get(key string) *Node {
+	if n := f.node.Get(key); n != nil && n.Kind != Null {
+		return n
+	}
+	return nil
+}
+
+// Addf adds a problem with the value of key or, where it is not given, with
+// the whole map.
+func (f Fields) Addf(key, format string, args ...any) {
+	pos := f.pos
+	if n := f.Get(key); n != nil {
+		pos = n.Pos
+	}
+	f.problems.Addf(pos, format, args...)
+}
+
+// Text reads a text; it is fallback where key is not given.
+func (f Fields) Text(key, fallback string) string {
+	if n := f.Get(key); n.is(Text, f.problems) {
+		return n.Text
+	}
+	return fallback
+}
+
+// Required reads a text that must be given and not be empty.
+func (f Fields) Required(key string) string {
+	n := f.Get(key)
+	switch {
+	case n == nil:
+		f.Addf(key, "%s is missing", key)
+	case n.is(Text, f.problems) && n.Text == "":
+		f.Addf(key, "is empty")
+	}
+	return f.Text(key, "")
+}
+
+// Path reads the path of a file, which is taken as relative to dir, and
+// returns it absolute and clean; it is fallback where key is not given.
+func (f Fields) Path(key, dir, fallback string) string {
+	if f.Get(key) == nil {
+		return fallback
+	}
+	return absolute(f.Required(key), dir)
+}
+
+func absolute(path, dir string) string {
+	switch {
+	case path == "":
+		return ""
+	case filepath.IsAbs(path):
+		return filepath.Clean(path)
+	}
+	return filepath.Join(dir, path)
+}
+
+// Bool reads true or false.
+func (f Fields) Bool(key string, fallback bool) bool {
+	if n := f.Get(key); n.is(Bool, f.problems) {
+		return n.Text == "true"
+	}
+	return fallback
+}
+
+// Duration reads a length of time, "30s" or "24h", that is not negative.
+func (f Fields) Duration(key string, fallback time.Duration) time.Duration {
+	n := f.Get(key)
+	if n == nil {
+		return fallback
+	}
+	d, err := time.ParseDuration(n.Text)
+	switch {
+	case n.Kind != Text || err != nil:
+		f.Addf(key, `want a length of time like "30s", "5m" or "24h", have %s`, n.quote())
+	case d < 0:
+		f.Addf(key, "%q is negative", n.Text)
+	default:
+		return d
+	}
+	return fallback
+}
+
+// OneOf reads a text that must be among choices.
+func (f Fields) OneOf(key, fallback string, choices ...string) string {
+	text := f.Text(key, fallback)
+	if text != fallback && !slices.Contains(choices, text) {
+		f.Addf(key, "want one of %s; have %q%s", strings.Join(choices, ", "), text, didYouMean(text, choices))
+		return fallback
+	}
+	return text
+}
+
+// Texts reads a list of texts, none of them empty.
+func (f Fields) Texts(key string) []string {
+	var texts []string
+	for _, item := range f.List(key) {
+		if item.is(Text, f.problems) {
+			if item.Text == "" {
+				f.problems.Addf(item.Pos, "is empty")
+				continue
+			}
+			texts = append(texts, strings.Clone(item.Text))
+		}
+	}
+	return texts
+}
+
+// Paths is like Texts for paths that are relative to dir.
+func (f Fields) Paths(key, dir string) []string {
+	paths := f.Texts(key)
+	for i, p := range paths {
+		paths[i] = absolute(p, dir)
+	}
+	return paths
+}
+
+// List reads a list of anything.
+func (f Fields) List(key string) []Node {
+	if n := f.Get(key); n.is(List, f.problems) {
+		return n.Items()
+	}
+	return nil
+}
+
+// Map reads a map that has only the known keys. Where it is not given, the
+// result has no entries.
+func (f Fields) Map(key string, known ...string) Fields {
+	keys := f.node.Keys()
+	for i, k := range keys {
+		if k.Name == key {
+			return openAt(&f.node.Items()[i], k.Pos, f.problems, known)
+		}
+	}
+	return Fields{pos: f.pos, problems: f.problems}
+}
+
+// Given says whether the map itself was given.
+func (f Fields) Given() bool { return f.node != nil }
+
+// is says whether n is given and of that kind, and adds a problem where it is
+// given and of another.
+func (n *Node) is(kind Kind, problems *Problems) bool {
+	if n == nil {
+		return false
+	}
+	if n.Kind != kind {
+		problems.Addf(n.Pos, "want %v, have %s", kind, n.quote())
+	}
+	return n.Kind == kind
+}
+
+// quote names the value for an error. Values of a configuration are no secrets.
+func (n *Node) quote() string {
+	switch n.Kind {
+	case Text:
+		return "the text " + quoteShort(n.Text)
+	case Number:
+		return "the number " + n.Text
+	case Bool:
+		return n.Text
+	}
+	return n.Kind.String()
+}
