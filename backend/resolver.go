@@ -1,0 +1,169 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// DefaultTimeout is how long a fetch may take where Options say nothing.
+const DefaultTimeout = 10 * time.Second
+
+// maxCalls bounds the calls into one backend at a time, those included whose
+// readers have given up and which the backend has not ended.
+const maxCalls = 32
+
+// Options set up a Resolver.
+type Options struct {
+	Name    string        // the backend's name in the policy, for errors
+	Timeout time.Duration // of one fetch; DefaultTimeout if not positive
+}
+
+// A Resolver stands in front of one Backend and sees to it that nobody waits
+// for it longer than the deadline, that readers of one key share one fetch, and
+// that a backend that does not answer is left alone for a while. Its methods are
+// safe for concurrent use. It keeps no plaintext beyond the fetch; a cache with
+// last good values for remote backends would sit between Get and flight.
+type Resolver struct {
+	backend Backend
+	name    string
+	timeout time.Duration
+
+	mu      sync.Mutex
+	flights map[string]*flight // key -> fetch that others may join
+	calls   int                // running calls of backend.Get
+	closed  bool
+	breaker breaker
+	known   map[string]Info // key -> size and version of the last Get, where backend is no Indexer
+	asked   bool            // whether any fetch has ended
+	lastErr error           // of the last fetch that ended
+	lastOK  time.Time
+}
+
+// New wraps b. Whoever owns the Resolver closes it, and so b.
+func New(b Backend, o Options) *Resolver {
+	if o.Timeout <= 0 {
+		o.Timeout = DefaultTimeout
+	}
+	return &Resolver{
+		backend: b, name: o.Name, timeout: o.Timeout,
+		flights: map[string]*flight{}, known: map[string]Info{},
+	}
+}
+
+// Name is the backend's name in the policy.
+func (r *Resolver) Name() string { return r.name }
+
+// Get fetches the secret that key names, or joins a fetch of it that is under
+// way. The caller destroys the Value, and does not write to it: others may share
+// it. The error wraps a sentinel of this package, or, at once,
+// context.Canceled where ctx was cancelled. A deadline of ctx, like that of Options, gives
+// ErrTimeout, even if the backend itself goes on.
+func (r *Resolver) Get(ctx context.Context, key string) (*Secret, error) {
+	s, err := r.fetch(ctx, key)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("no answer for %q in the caller's time: %w", key, ErrTimeout)
+	}
+	return s, r.named(err)
+}
+
+func (r *Resolver) fetch(ctx context.Context, key string) (*Secret, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	f, err := r.join(key)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-f.done:
+		return r.take(f)
+	case <-ctx.Done():
+		r.leave(f)
+		return nil, ctx.Err()
+	}
+}
+
+func (r *Resolver) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("backend %q: %w", r.name, err)
+}
+
+// Stat tells size and version of key without fetching it. Where the backend is
+// no Indexer these are the last known ones, or SizeUnknown.
+func (r *Resolver) Stat(ctx context.Context, key string) (Info, error) {
+	if ix, ok := r.backend.(Indexer); ok {
+		info, err := ix.Stat(ctx, key)
+		return info, r.named(err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if info, ok := r.known[key]; ok {
+		return info, nil
+	}
+	return Info{Size: SizeUnknown}, nil
+}
+
+// List names the children of the sub-tree at key. The error wraps
+// ErrUnsupported where the backend is no Indexer.
+func (r *Resolver) List(ctx context.Context, key string) ([]Entry, error) {
+	if ix, ok := r.backend.(Indexer); ok {
+		entries, err := ix.List(ctx, key)
+		return entries, r.named(err)
+	}
+	return nil, r.named(fmt.Errorf("listing %q: %w", key, ErrUnsupported))
+}
+
+// Refresh has the backend look again now, and ends the pause after failures.
+func (r *Resolver) Refresh(ctx context.Context) error {
+	r.forgive()
+	if rf, ok := r.backend.(Refresher); ok {
+		return r.named(rf.Refresh(ctx))
+	}
+	return nil
+}
+
+// Notify has changed called after each change that the backend notices by
+// itself; see Notifier. It is called once, before the first Get.
+func (r *Resolver) Notify(changed func()) {
+	n, ok := r.backend.(Notifier)
+	if !ok {
+		return
+	}
+	n.Notify(func() {
+		r.forgive() // what did not work may work now
+		changed()
+	})
+}
+
+func (r *Resolver) forgive() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.breaker = breaker{probing: r.breaker.probing}
+}
+
+// Close refuses further fetches, cancels those under way and closes the
+// backend. It waits for that no longer than the timeout of one fetch.
+func (r *Resolver) Close() error {
+	r.mu.Lock()
+	r.closed = true
+	for _, f := range r.flights {
+		f.cancel()
+	}
+	r.mu.Unlock()
+
+	closed := make(chan error, 1)
+	go func() { closed <- r.backend.Close() }()
+	deadline := time.NewTimer(r.timeout)
+	defer deadline.Stop()
+	select {
+	case err := <-closed:
+		return r.named(err)
+	case <-deadline.C:
+		return r.named(fmt.Errorf("closing it was not done after %s: %w", r.timeout, ErrTimeout))
+	}
+}
