@@ -17,14 +17,15 @@ var errClosed = fmt.Errorf("closed: %w", ErrUnavailable)
 // fields are guarded by Resolver.mu, except that secret and err may be read
 // once done is closed.
 type flight struct {
-	key     string
-	probe   bool
-	cancel  context.CancelFunc
-	done    chan struct{}
-	ended   bool
-	waiters int
-	secret  *Secret // owned by the waiters that have not taken it yet
-	err     error
+	key      string
+	probe    bool
+	cancel   context.CancelFunc
+	done     chan struct{}
+	ended    bool
+	detached bool // ended while the backend's call goes on
+	waiters  int
+	secret   *Secret // owned by the waiters that have not taken it yet
+	err      error
 }
 
 // join finds the flight for key or starts one, and adds a waiter to it.
@@ -38,8 +39,8 @@ func (r *Resolver) join(key string) (*flight, error) {
 		f.waiters++
 		return f, nil
 	}
-	if r.calls >= maxCalls {
-		return nil, fmt.Errorf("%d calls have not come back: %w", r.calls, ErrTimeout)
+	if r.detached >= maxDetached {
+		return nil, fmt.Errorf("%d calls have not come back: %w", r.detached, ErrTimeout)
 	}
 	probe, err := r.breaker.admit(time.Now())
 	if err != nil {
@@ -53,15 +54,15 @@ func (r *Resolver) start(key string, probe bool) *flight {
 	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
 	f := &flight{key: key, probe: probe, cancel: cancel, done: make(chan struct{}), waiters: 1}
 	r.flights[key] = f
-	r.calls++
-	stop := context.AfterFunc(ctx, func() { r.end(f, nil, r.cause(ctx, key)) })
+	stop := context.AfterFunc(ctx, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.detach(f, r.cause(ctx, key))
+	})
 	go func() {
 		s, err := r.call(ctx, key)
 		stop()
-		r.mu.Lock()
-		r.calls--
-		r.mu.Unlock()
-		r.end(f, s, err)
+		r.land(f, s, err)
 		cancel()
 	}()
 	return f
@@ -74,8 +75,9 @@ func (r *Resolver) cause(ctx context.Context, key string) error {
 	return fmt.Errorf("no answer for %q within %s: %w", key, r.timeout, ErrTimeout)
 }
 
-// call asks the backend, whose answer is a secret or an error after it. It keeps a driver's panic to the one secret that caused it. What the panic
-// says is not passed on, it could quote plaintext; errors of the runtime do not.
+// call asks the backend. It keeps a driver's panic to the one secret that caused
+// it. What the panic says is not passed on, it could quote plaintext; errors of
+// the runtime do not.
 func (r *Resolver) call(ctx context.Context, key string) (s *Secret, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -101,21 +103,34 @@ func (r *Resolver) call(ctx context.Context, key string) (s *Secret, err error) 
 	return nil, err
 }
 
-// end gives the outcome to the waiters. The first call counts: the deadline may
-// have come before the backend's answer, which is then thrown away.
-func (r *Resolver) end(f *flight, s *Secret, err error) {
+// land ends the flight with the backend's answer, unless it came too late.
+func (r *Resolver) land(f *flight, s *Secret, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if f.ended {
-		if s != nil {
-			s.Value.Destroy()
-		}
+	if !f.detached {
+		r.end(f, s, err)
 		return
 	}
-	f.ended, f.secret, f.err = true, s, err
-	if r.flights[f.key] == f {
-		delete(r.flights, f.key)
+	r.detached--
+	if s != nil {
+		s.Value.Destroy()
 	}
+}
+
+// detach ends the flight while the backend has not answered. It is called with
+// mu held.
+func (r *Resolver) detach(f *flight, err error) {
+	if !f.ended {
+		f.detached = true
+		r.detached++
+		r.end(f, nil, err)
+	}
+}
+
+// end gives the outcome to the waiters. It is called with mu held.
+func (r *Resolver) end(f *flight, s *Secret, err error) {
+	f.ended, f.secret, f.err = true, s, err
+	delete(r.flights, f.key)
 	r.breaker.record(time.Now(), f.probe, err)
 	r.remember(f)
 	if f.waiters == 0 {
@@ -156,7 +171,7 @@ func (r *Resolver) take(f *flight) (*Secret, error) {
 }
 
 // leave is a waiter that does not want the outcome any more. A flight without
-// waiters is cancelled, and cannot be joined: it would answer with that.
+// waiters is cancelled and over, so that nobody joins it.
 func (r *Resolver) leave(f *flight) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -168,7 +183,7 @@ func (r *Resolver) leave(f *flight) {
 		f.drop()
 		return
 	}
-	delete(r.flights, f.key)
+	r.detach(f, errAbandoned)
 	f.cancel()
 }
 

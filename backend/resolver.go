@@ -11,9 +11,9 @@ import (
 // DefaultTimeout is how long a fetch may take where Options say nothing.
 const DefaultTimeout = 10 * time.Second
 
-// maxCalls bounds the calls into one backend at a time, those included whose
-// readers have given up and which the backend has not ended.
-const maxCalls = 32
+// maxDetached bounds the calls into one backend whose readers have given up and
+// which the driver has not ended. Each holds a goroutine, and perhaps a thread.
+const maxDetached = 32
 
 // Options set up a Resolver.
 type Options struct {
@@ -31,15 +31,15 @@ type Resolver struct {
 	name    string
 	timeout time.Duration
 
-	mu      sync.Mutex
-	flights map[string]*flight // key -> fetch that others may join
-	calls   int                // running calls of backend.Get
-	closed  bool
-	breaker breaker
-	known   map[string]Info // key -> size and version of the last Get, where backend is no Indexer
-	asked   bool            // whether any fetch has ended
-	lastErr error           // of the last fetch that ended
-	lastOK  time.Time
+	mu       sync.Mutex
+	flights  map[string]*flight // key -> fetch that others may join
+	detached int                // flights that ended before the driver's call
+	closed   bool
+	breaker  breaker
+	known    map[string]Info // key -> size and version of the last Get, where backend is no Indexer
+	asked    bool            // whether any fetch has ended
+	lastErr  error           // of the last fetch that ended
+	lastOK   time.Time
 }
 
 // New wraps b. Whoever owns the Resolver closes it, and so b.
