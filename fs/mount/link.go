@@ -1,0 +1,221 @@
+package mount
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNoHolder is what a Link's methods return once the holder is dead. The
+// worker serves on without.
+var ErrNoHolder = errors.New("the holder is gone")
+
+// callTimeout bounds what a worker waits for the holder in a handler.
+const callTimeout = 2 * time.Second
+
+// A Link is a worker's end of its link to the holder. Its methods are safe for
+// concurrent use.
+type Link struct {
+	peer *peer
+	// Gone is closed when the holder is dead.
+	Gone <-chan struct{}
+}
+
+// Inherited are the descriptors that a worker gets when it takes over.
+type Inherited struct {
+	Dev     *os.File
+	Table   *os.File
+	Control *net.UnixListener
+	Store   *os.File // nil without passthrough
+}
+
+// Connect opens the link that the holder left on descriptor 3.
+func Connect() (*Link, error) {
+	unix.CloseOnExec(linkFD)
+	p, gone, err := newPeer(os.NewFile(linkFD, "link"), func(m *message) (answer, error) {
+		return answer{}, fmt.Errorf("answering %q: a worker answers no calls", m.Op)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("a worker is started by secretfs mount, not by hand: %w", err)
+	}
+	return &Link{peer: p, Gone: gone}, nil
+}
+
+func (l *Link) call(op string, body, result any, files ...*os.File) ([]*os.File, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	return l.callCtx(ctx, op, body, result, files...)
+}
+
+func (l *Link) callCtx(ctx context.Context, op string, body, result any, files ...*os.File) ([]*os.File, error) {
+	got, err := l.peer.call(ctx, op, body, result, files...)
+	if errors.Is(err, errPeerGone) {
+		return nil, ErrNoHolder
+	}
+	return got, err
+}
+
+// Plan tells the holder what to mount, and waits until it is.
+func (l *Link) Plan(ctx context.Context, p Plan) (Ground, error) {
+	var g Ground
+	_, err := l.callCtx(ctx, opPlan, p, &g)
+	return g, err
+}
+
+// Ground tells how things stand with the holder.
+func (l *Link) Ground() (Ground, error) {
+	var g Ground
+	_, err := l.call(opGround, nil, &g)
+	return g, err
+}
+
+// Prepared ends the worker before this one and takes over its place.
+func (l *Link) Prepared(ctx context.Context) (Inherited, error) {
+	files, err := l.callCtx(ctx, opPrepared, nil, nil)
+	if err != nil {
+		return Inherited{}, err
+	}
+	if len(files) < 3 {
+		return Inherited{}, fmt.Errorf("taking over: got %d descriptors, expected at least 3", len(files))
+	}
+	in := Inherited{Dev: files[0], Table: files[1]}
+	if len(files) > 3 {
+		in.Store = files[3]
+	}
+	listener, err := net.FileListener(files[2])
+	files[2].Close()
+	if err != nil {
+		return in, fmt.Errorf("taking over the control socket: %w", err)
+	}
+	in.Control = listener.(*net.UnixListener)
+	in.Control.SetUnlinkOnClose(false)
+	return in, nil
+}
+
+// Serving tells the holder that requests are being read.
+func (l *Link) Serving() error {
+	_, err := l.call(opServing, nil, nil)
+	return err
+}
+
+// Register gives the holder a file to serve from and returns its id: a backing
+// file id (positive) or a snapshot's (negative).
+func (l *Link) Register(f *os.File, backing bool) (int32, error) {
+	var ids idList
+	if _, err := l.call(opRegister, registerRequest{Backing: backing}, &ids, f); err != nil {
+		return 0, err
+	}
+	if len(ids.IDs) != 1 {
+		return 0, fmt.Errorf("registering: got %d ids, expected one", len(ids.IDs))
+	}
+	return ids.IDs[0], nil
+}
+
+// Drop forgets objects that nobody needs any more.
+func (l *Link) Drop(ids ...int32) error {
+	const batch = 1000
+	for len(ids) > 0 {
+		n := min(len(ids), batch)
+		if _, err := l.call(opDrop, idList{IDs: ids[:n]}, nil); err != nil {
+			return err
+		}
+		ids = ids[n:]
+	}
+	return nil
+}
+
+// Objects lists the ids of all objects that the holder keeps.
+func (l *Link) Objects() ([]int32, error) {
+	var ids idList
+	_, err := l.call(opDrop, idList{}, &ids)
+	return ids.IDs, err
+}
+
+// Fetch asks for a snapshot that an earlier worker registered.
+func (l *Link) Fetch(id int32) (*os.File, error) {
+	return one(l.call(opFetch, idList{IDs: []int32{id}}, nil))
+}
+
+// Keep has f held for the next worker under name, in place of what was held
+// there; nil holds nothing.
+func (l *Link) Keep(name string, f *os.File) error {
+	var files []*os.File
+	if f != nil {
+		files = append(files, f)
+	}
+	_, err := l.call(opKeep, named{Name: name}, nil, files...)
+	return err
+}
+
+// Kept gives back what is held under name, or nil.
+func (l *Link) Kept(name string) (*os.File, error) {
+	files, err := l.call(opKept, named{Name: name}, nil)
+	if err != nil || len(files) == 0 {
+		return nil, err
+	}
+	return files[0], nil
+}
+
+// Touch makes inotify watchers of paths (relative to the mount) see that they
+// have changed. The holder comes back with LOOKUP and SETATTR meanwhile, so it
+// must not be called from a FUSE handler.
+func (l *Link) Touch(ctx context.Context, paths []string) error {
+	_, err := l.callCtx(ctx, opTouch, touchRequest{Paths: paths}, nil)
+	return err
+}
+
+// Helper starts a helper of a kind and returns the connection to it.
+func (l *Link) Helper(ctx context.Context, kind string) (net.Conn, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("starting helper %s: %w", kind, err)
+	}
+	ours, theirs := os.NewFile(uintptr(pair[0]), "helper"), os.NewFile(uintptr(pair[1]), "helper")
+	defer ours.Close()
+	defer theirs.Close()
+	r := helperRequest{Kind: kind}
+	if deadline, ok := ctx.Deadline(); ok {
+		r.Milli = time.Until(deadline).Milliseconds()
+	}
+	if _, err := l.callCtx(ctx, opHelper, r, nil, theirs); err != nil {
+		return nil, err
+	}
+	return net.FileConn(ours)
+}
+
+// Notify passes a message on to the service manager (sd_notify(3)).
+func (l *Link) Notify(state string) error {
+	_, err := l.call(opNotify, named{Name: state}, nil)
+	return err
+}
+
+// Stop unmounts. Without lazy, a busy mount is left as it is and busy names
+// who uses it.
+func (l *Link) Stop(ctx context.Context, lazy bool) (busy []string, err error) {
+	var a stopAnswer
+	_, err = l.callCtx(ctx, opStop, stopRequest{Lazy: lazy}, &a)
+	return a.Busy, err
+}
+
+// Upgrade has the holder replace itself by binary; this worker ends when the
+// new program's first one takes over.
+func (l *Link) Upgrade(binary string) error {
+	_, err := l.call(opUpgrade, upgradeRequest{Binary: binary}, nil)
+	return err
+}
+
+func one(files []*os.File, err error) (*os.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	if len(files) != 1 {
+		closeAll(files)
+		return nil, fmt.Errorf("got %d descriptors, expected one", len(files))
+	}
+	return files[0], nil
+}

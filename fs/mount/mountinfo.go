@@ -1,0 +1,119 @@
+package mount
+
+import (
+	"bufio"
+	"context"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// fsType is the type of our mounts in /proc/self/mountinfo.
+const fsType = "fuse.secretfs"
+
+// A mountEntry is one line of mountinfo (proc_pid_mountinfo(5)).
+type mountEntry struct {
+	id     int
+	device string // major:minor
+	dir    string
+	kind   string
+}
+
+// readMounts lists the mounts of this mount namespace, in the order in which
+// they were made. Unlike stat(2) it asks no filesystem.
+func readMounts() ([]mountEntry, error) {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var entries []mountEntry
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if e, ok := parseMount(lines.Text()); ok {
+			entries = append(entries, e)
+		}
+	}
+	return entries, lines.Err()
+}
+
+func parseMount(line string) (mountEntry, bool) {
+	head, tail, ok := strings.Cut(line, " - ")
+	fields := strings.Fields(head)
+	if !ok || len(fields) < 6 {
+		return mountEntry{}, false
+	}
+	id, err := strconv.Atoi(fields[0])
+	kind, _, _ := strings.Cut(tail, " ")
+	return mountEntry{id: id, device: fields[2], dir: unescapeMount(fields[4]), kind: kind}, err == nil
+}
+
+// unescapeMount undoes the octal escapes of blanks and backslashes.
+func unescapeMount(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// topMount is the mount that dir leads to, if dir is a mount point.
+func topMount(dir string) (top mountEntry, ok bool, err error) {
+	entries, err := readMounts()
+	for _, e := range entries {
+		if e.dir == dir {
+			top, ok = e, true
+		}
+	}
+	return top, ok, err
+}
+
+// watchMount tells when the mount is no longer in the tree: somebody has
+// unmounted it by hand.
+func (h *Holder) watchMount(ctx context.Context) <-chan struct{} {
+	gone := make(chan struct{})
+	go func() {
+		f, err := os.Open("/proc/self/mountinfo")
+		if err != nil {
+			h.cfg.Log.Warn("watching the mount table", "error", err)
+			return
+		}
+		defer f.Close()
+		for ctx.Err() == nil {
+			fds := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLPRI}}
+			_, _ = unix.Poll(fds, int((5 * time.Second).Milliseconds()))
+			if !h.m.present() {
+				close(gone)
+				return
+			}
+		}
+	}()
+	return gone
+}
+
+func (m *mounted) present() bool {
+	entries, err := readMounts()
+	if err != nil {
+		return true
+	}
+	for _, e := range entries {
+		if e.id == m.id {
+			return true
+		}
+	}
+	return false
+}

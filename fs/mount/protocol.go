@@ -1,0 +1,71 @@
+package mount
+
+// What holder and worker say to each other. The worker calls; the holder
+// answers.
+const (
+	opPlan     = "plan"     // what the policy wants mounted -> Ground
+	opPrepared = "prepared" // ready to serve -> descriptors; ends the worker before this one
+	opServing  = "serving"  // requests are being read
+	opRegister = "register" // a file to serve from -> its id
+	opDrop     = "drop"     // ids that nobody needs
+	opFetch    = "fetch"    // a snapshot's descriptor
+	opKeep     = "keep"     // a file for the next worker, under a name
+	opKept     = "kept"     // ask for it
+	opTouch    = "touch"    // tell watchers of these paths
+	opHelper   = "helper"   // run a helper on a socket
+	opNotify   = "notify"   // a message for the service manager
+	opStop     = "stop"     // unmount
+	opUpgrade  = "upgrade"  // re-exec the holder
+	opGround   = "ground"   // the Ground as it is now
+)
+
+// A Plan is what a worker has read in the policy and the holder must know.
+type Plan struct {
+	Mount   string `json:"mount"`
+	Control string `json:"control"`
+}
+
+// A Ground is what a worker stands on.
+type Ground struct {
+	Mount    string     `json:"mount"`
+	Control  string     `json:"control"`
+	System   bool       `json:"system"`
+	Agreed   Negotiated `json:"agreed"`
+	Holder   int        `json:"holder"`
+	Restarts int        `json:"restarts"`
+	Kept     []string   `json:"kept"`
+	Notices  []string   `json:"notices"`
+}
+
+type registerRequest struct {
+	Backing bool `json:"backing"` // for passthrough; else a snapshot to keep
+}
+
+type idList struct {
+	IDs []int32 `json:"ids"`
+}
+
+type named struct {
+	Name string `json:"name"`
+}
+
+type touchRequest struct {
+	Paths []string `json:"paths"`
+}
+
+type helperRequest struct {
+	Kind  string `json:"kind"`
+	Milli int64  `json:"milli"`
+}
+
+type stopRequest struct {
+	Lazy bool `json:"lazy"`
+}
+
+type stopAnswer struct {
+	Busy []string `json:"busy"`
+}
+
+type upgradeRequest struct {
+	Binary string `json:"binary"`
+}

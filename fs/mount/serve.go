@@ -1,0 +1,195 @@
+package mount
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/secretfs/secretfs/fs/control"
+	"github.com/secretfs/secretfs/fs/table"
+)
+
+// handle answers one call of worker c.
+func (h *Holder) handle(c *child, m *message) (answer, error) {
+	switch m.Op {
+	case opPlan:
+		return h.handlePlan(m)
+	case opPrepared:
+		return h.handlePrepared(c)
+	case opServing:
+		return h.handleServing(c)
+	case opGround:
+		return answer{body: h.ground()}, nil
+	case opRegister:
+		return h.handleRegister(m)
+	case opDrop:
+		return h.handleDrop(m)
+	case opFetch:
+		return h.handleFetch(m)
+	case opKeep, opKept:
+		return h.handleKeep(m)
+	case opTouch:
+		return h.handleTouch(m)
+	case opHelper:
+		return h.handleHelper(m)
+	case opNotify:
+		return h.handleNotify(m)
+	case opStop:
+		return h.handleStop(m)
+	case opUpgrade:
+		return h.handleUpgrade(m)
+	}
+	return answer{}, fmt.Errorf("answering %q: no such call", m.Op)
+}
+
+// handlePlan mounts for the first worker; the plan of a later one can change
+// nothing any more, but is noted.
+func (h *Holder) handlePlan(m *message) (answer, error) {
+	var plan Plan
+	if err := m.decode(&plan); err != nil {
+		return answer{}, err
+	}
+	h.mu.Lock()
+	mounted := h.m != nil
+	h.mu.Unlock()
+	if !mounted {
+		if err := h.mountFor(plan); err != nil {
+			return answer{}, err
+		}
+	} else if plan.Mount != h.plan.Mount || plan.Control != h.plan.Control {
+		h.notice("the policy's mount or control has changed: restart secretfs to move them")
+	}
+	return answer{body: h.ground()}, nil
+}
+
+func (h *Holder) mountFor(plan Plan) error {
+	lock, err := claim(plan.Mount)
+	if err != nil {
+		return err
+	}
+	listener, err := listen(plan.Control)
+	if err != nil {
+		lock.Close()
+		return err
+	}
+	nodes, err := table.Create()
+	if err != nil {
+		return err
+	}
+	m, err := h.mount(plan.Mount)
+	if err != nil {
+		listener.Close()
+		_ = control.Remove(plan.Control)
+		return err
+	}
+	h.mu.Lock()
+	h.m, h.lock, h.control, h.table, h.plan = m, lock, listener, nodes, plan
+	h.mu.Unlock()
+	return h.furnish()
+}
+
+func (h *Holder) mount(dir string) (*mounted, error) {
+	make := mountUser
+	if h.system() {
+		make = mountSystem
+	}
+	m, err := make(dir)
+	if err != nil {
+		return nil, err
+	}
+	if top, ok, _ := topMount(dir); ok {
+		m.id = top.id
+	}
+	return m, nil
+}
+
+// furnish makes what passthrough needs and says what this kernel lacks.
+func (h *Holder) furnish() error {
+	if !h.m.agreed.Resend() {
+		h.notice("this kernel cannot resend requests (Linux 6.9 can): those in flight when a worker dies are lost")
+	}
+	if !h.m.agreed.Passthrough() {
+		return nil
+	}
+	store, err := newStore()
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	h.store = store
+	h.mu.Unlock()
+	return nil
+}
+
+func listen(path string) (*os.File, error) {
+	l, err := control.Listen(path)
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	return l.File()
+}
+
+// handlePrepared hands over: the worker before this one ends, and what it had
+// goes to c.
+func (h *Holder) handlePrepared(c *child) (answer, error) {
+	h.mu.Lock()
+	old := h.current
+	h.mu.Unlock()
+	if old != nil && old != c {
+		old.kill()
+		old.link.close()
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.current, h.starting = c, nil
+	files := []*os.File{h.m.dev, h.table, h.control}
+	if h.store != nil {
+		files = append(files, h.store)
+	}
+	copies, err := dupAll(files)
+	return answer{files: copies}, err
+}
+
+func (h *Holder) handleServing(c *child) (answer, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c.served.IsZero() {
+		c.served = time.Now()
+		close(c.serving)
+	}
+	return answer{}, nil
+}
+
+func (h *Holder) ground() Ground {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	g := Ground{
+		Mount: h.m.dir, Control: h.plan.Control, System: h.m.system, Agreed: h.m.agreed,
+		Holder: os.Getpid(), Restarts: h.restarts, Notices: h.notices,
+	}
+	for name := range h.kept {
+		g.Kept = append(g.Kept, name)
+	}
+	return g
+}
+
+func (h *Holder) notice(sentence string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, n := range h.notices {
+		if n == sentence {
+			return
+		}
+	}
+	h.notices = append(h.notices, sentence)
+}
+
+// removeControl takes the socket's name away, so that commands say at once
+// that nothing is mounted.
+func (h *Holder) removeControl() {
+	_ = control.Remove(h.plan.Control)
+	// Best effort: the directory is ours only if nobody else uses it.
+	_ = os.Remove(filepath.Dir(h.plan.Control))
+}

@@ -1,0 +1,64 @@
+package mount
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// stopGrace is how long a worker may take to end after SIGTERM.
+const stopGrace = 2 * time.Second
+
+// handleStop answers a worker's request to unmount. Without lazy, a busy mount
+// is left alone and the answer says who keeps it busy.
+func (h *Holder) handleStop(m *message) (answer, error) {
+	var r stopRequest
+	if err := m.decode(&r); err != nil {
+		return answer{}, err
+	}
+	if !r.Lazy {
+		err := h.m.unmount(false)
+		if errors.Is(err, unix.EBUSY) {
+			return answer{body: stopAnswer{Busy: busy(h.m.id)}}, nil
+		}
+		if err != nil {
+			return answer{}, err
+		}
+	}
+	// The answer has to leave before the worker is told to end.
+	time.AfterFunc(50*time.Millisecond, func() { h.stops <- r.Lazy })
+	return answer{body: stopAnswer{}}, nil
+}
+
+// stop unmounts, lazily if somebody keeps the mount busy, and ends the worker.
+func (h *Holder) stop() error {
+	notify("STOPPING=1")
+	err := h.m.unmount(false)
+	if errors.Is(err, unix.EBUSY) {
+		for _, who := range busy(h.m.id) {
+			h.cfg.Log.Warn("still in use, detaching it from the tree", "mount", h.m.dir, "by", who)
+		}
+		err = h.m.unmount(true)
+	}
+	h.removeControl()
+	h.m.close()
+	if c := h.serving(); c != nil {
+		c.end()
+	}
+	if err != nil {
+		return fmt.Errorf("unmounting %s: %w", h.m.dir, err)
+	}
+	return nil
+}
+
+// end lets the worker finish, and kills it if it does not.
+func (c *child) end() {
+	_ = unix.Kill(c.pid, unix.SIGTERM)
+	select {
+	case <-c.exited:
+	case <-time.After(stopGrace):
+		c.kill()
+	}
+}

@@ -1,0 +1,74 @@
+package mount
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+func (h *Holder) handleUpgrade(m *message) (answer, error) {
+	var r upgradeRequest
+	if err := m.decode(&r); err != nil {
+		return answer{}, err
+	}
+	if err := unix.Access(r.Binary, unix.X_OK); err != nil {
+		return answer{}, fmt.Errorf("upgrading to %s: %w", r.Binary, err)
+	}
+	select {
+	case h.upgrades <- r.Binary:
+	default: // one is under way
+	}
+	return answer{}, nil
+}
+
+// upgrade replaces this program by binary: same pid, same descriptors. The
+// worker serves on until the new program's first worker takes over. It returns
+// only if that could not be started.
+func (h *Holder) upgrade(binary string) {
+	notify("RELOADING=1\nSTATUS=upgrading")
+	h.mu.Lock()
+	err := h.exec(binary)
+	h.mu.Unlock()
+	h.cfg.Log.Error("upgrading: going on as before", "binary", binary, "error", err)
+	notify("READY=1")
+}
+
+func (h *Holder) exec(binary string) error {
+	files := h.files()
+	s := h.snapshotState()
+	s.Worker = h.current.pid
+	s.Files = make(map[string]int)
+	link, err := h.current.link.conn.File()
+	if err != nil {
+		return err
+	}
+	defer link.Close()
+	files[fileLink] = link
+	for name, f := range files {
+		// A duplicate without close-on-exec: should exec fail, ours are as before.
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD, 10)
+		if err != nil {
+			return fmt.Errorf("duplicating %s: %w", name, err)
+		}
+		defer unix.Close(fd)
+		s.Files[name] = fd
+	}
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	f, err := spilled(b)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETFD, 0); err != nil {
+		return err
+	}
+	env := append(os.Environ(), stateEnv+"="+strconv.Itoa(int(f.Fd())))
+	return syscall.Exec(binary, append([]string{binary}, os.Args[1:]...), env)
+}

@@ -1,0 +1,179 @@
+// Package table is what the kernel's ids mean, in memory that outlives every
+// worker: which path a node id stands for, which version and backing file it
+// carries, and which handles are open. The holder creates it once and hands the
+// descriptor to each worker, which maps it; a worker that is killed between any
+// two stores leaves a table that the next one can go on with.
+//
+// There is one writer at a time. No field holds a secret: paths, versions and
+// ids only.
+package table
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A NodeID is a FUSE node id. Root is the root of the mount; 0 is none.
+type NodeID uint64
+
+// Root is FUSE_ROOT_ID.
+const Root NodeID = 1
+
+// ErrFull is returned when no more nodes, paths or handles fit.
+var ErrFull = errors.New("node table is full")
+
+const (
+	magic = 0x73666e7461623031
+
+	maxNodes   = 1 << 20
+	maxHandles = 1 << 20
+	maxPaths   = 256 << 20
+	retrySlots = 1 << 12
+
+	headerSize = 4096
+	nodesAt    = headerSize
+	handlesAt  = nodesAt + maxNodes*int(unsafe.Sizeof(nodeRecord{}))
+	retriesAt  = handlesAt + maxHandles*int(unsafe.Sizeof(handleRecord{}))
+	pathsAt    = retriesAt + retrySlots*int(unsafe.Sizeof(retryRecord{}))
+	totalSize  = pathsAt + maxPaths
+)
+
+type header struct {
+	magic   uint64
+	nodes   atomic.Uint32 // records in use; a record is complete before it is counted
+	handles atomic.Uint32 // high-water mark of handle slots
+	paths   atomic.Uint64 // bytes of the path heap in use
+}
+
+// nodeRecord is 64 bytes. pathAt to primary never change once counted. backing
+// guards size and version: 0 while they are being written.
+type nodeRecord struct {
+	pathAt  uint32
+	pathLen uint16
+	dir     uint16
+	primary uint32        // index of the path's first node
+	next    uint32        // index of the path's next incarnation, 0 is none
+	current atomic.Uint32 // on the primary: index of what LOOKUP answers
+	backing atomic.Int32
+	size    int64
+	version [28]byte
+	verLen  uint32
+}
+
+type handleRecord struct {
+	state  atomic.Uint32 // 0 is free
+	gen    uint32
+	node   uint32
+	object int32
+	unique uint64
+	size   int64
+}
+
+// retryRecord remembers that a thread was told ESTALE and will come again.
+type retryRecord struct {
+	tid  atomic.Uint32
+	node uint32
+	at   int64
+}
+
+// A Table is the mapped table. Methods are safe for concurrent use by the
+// goroutines of the one writing process.
+type Table struct {
+	mem     []byte
+	head    *header
+	nodes   []nodeRecord
+	handles []handleRecord
+	retries []retryRecord
+
+	mu     sync.Mutex        // guards what follows and all growth
+	byPath map[string]uint32 // path -> index of the primary; keys lie in mem
+	free   []uint32          // free handle slots below the high-water mark
+	resent map[uint64]uint32 // request -> slot that a dead worker had filled for it
+	open   map[uint32]int    // node index -> open handles
+}
+
+// Create makes an empty table in an anonymous file (memfd_create(2)). Pages
+// are allocated as they are touched.
+func Create() (*os.File, error) {
+	fd, err := unix.MemfdCreate("secretfs-table", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, fmt.Errorf("creating the node table: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "secretfs-table")
+	if err := f.Truncate(int64(totalSize)); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("sizing the node table: %w", err)
+	}
+	// A table that shrinks under a mapping would kill the worker with SIGBUS.
+	_, _ = unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL)
+	return f, nil
+}
+
+// Map maps the table in f and takes over what an earlier worker left in it.
+// From then on this process is the one writer.
+func Map(f *os.File) (*Table, error) {
+	mem, err := unix.Mmap(int(f.Fd()), 0, totalSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_NORESERVE)
+	if err != nil {
+		return nil, fmt.Errorf("mapping the node table: %w", err)
+	}
+	t := &Table{
+		mem:     mem,
+		head:    (*header)(unsafe.Pointer(&mem[0])),
+		nodes:   unsafe.Slice((*nodeRecord)(unsafe.Pointer(&mem[nodesAt])), maxNodes),
+		handles: unsafe.Slice((*handleRecord)(unsafe.Pointer(&mem[handlesAt])), maxHandles),
+		retries: unsafe.Slice((*retryRecord)(unsafe.Pointer(&mem[retriesAt])), retrySlots),
+		byPath:  make(map[string]uint32),
+		resent:  make(map[uint64]uint32),
+		open:    make(map[uint32]int),
+	}
+	switch t.head.magic {
+	case 0:
+		t.nodes[0].dir = 1 // the root: path "", its own primary
+		t.head.nodes.Store(1)
+		t.head.magic = magic
+	case magic:
+	default:
+		t.Close()
+		return nil, fmt.Errorf("mapping the node table: made by another version of secretfs")
+	}
+	t.adopt()
+	return t, nil
+}
+
+// adopt rebuilds the in-process indexes.
+func (t *Table) adopt() {
+	for i := range t.head.nodes.Load() {
+		if t.nodes[i].primary == i {
+			t.byPath[t.path(i)] = i
+		}
+	}
+	for i := range t.head.handles.Load() {
+		h := &t.handles[i]
+		if h.state.Load() == 0 {
+			t.free = append(t.free, i)
+			continue
+		}
+		t.open[h.node]++
+		t.resent[h.unique] = i
+	}
+}
+
+// Close unmaps the table.
+func (t *Table) Close() error {
+	return unix.Munmap(t.mem)
+}
+
+// path is the path of record i; the string lies in the mapping.
+func (t *Table) path(i uint32) string {
+	n := &t.nodes[i]
+	if n.pathLen == 0 {
+		return ""
+	}
+	return unsafe.String(&t.mem[pathsAt+int(n.pathAt)], int(n.pathLen))
+}
