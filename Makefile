@@ -1,0 +1,53 @@
+# What people and CI run. Everything that is built goes to bin/.
+
+GO ?= go
+FUZZTIME ?= 20s
+BENCHTIME ?= 1s
+
+export CGO_ENABLED = 0
+
+version := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+commit := $(shell git rev-parse HEAD 2>/dev/null)
+ldflags := -s -w -X main.version=$(version) -X main.commit=$(commit)
+build := $(GO) build -trimpath -buildvcs=false
+
+.PHONY: build demo test lint bench fuzz docs clean bin/secretfs bin/secretfs-keys
+.DEFAULT_GOAL := build
+
+build: bin/secretfs bin/secretfs-keys
+
+bin/secretfs bin/secretfs-keys:
+	$(build) -ldflags '$(ldflags)' -o $@ ./cmd/$(@F)
+
+# The version that go.mod pins, so that demo and tests need no package of it.
+bin/sops: go.mod
+	@echo "building the pinned sops (a minute or two the first time)"
+	$(build) -o $@ github.com/getsops/sops/v3/cmd/sops
+
+demo: bin/sops
+	@tests/setup.sh demo
+	@$(MAKE) --no-print-directory bin/secretfs
+	bin/secretfs demo --sops bin/sops
+
+test:
+	@tests/setup.sh test
+	@$(MAKE) --no-print-directory build bin/sops
+	tests/run.sh
+
+lint:
+	tests/lint.sh
+
+bench:
+	@tests/setup.sh test
+	@$(MAKE) --no-print-directory build bin/sops
+	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -count 1 ./tests/...
+
+fuzz:
+	FUZZTIME=$(FUZZTIME) tests/fuzz.sh
+
+# Manual pages and completions, for packagers.
+docs:
+	$(GO) run -tags gendoc ./cmd/secretfs gendoc bin/man
+
+clean:
+	rm -rf bin

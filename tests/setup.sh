@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Makes this machine ready: says what is missing, and installs it from Debian
+# packages where it may. Does nothing where everything is there.
+# usage: tests/setup.sh demo | test
+set -euo pipefail
+
+# The one list of what is needed besides Go: "command package why".
+demo='fusermount3 fuse3 mounts-of-ordinary-users'
+# "-" in front: tests that need it are skipped without it.
+test="$demo
+gpg gnupg sops-files-for-OpenPGP-keys
+inotifywait inotify-tools watchers-on-rotation
+python3 python3 readers-of-every-kind
+setpriv util-linux callers-with-other-ids
+getent libc-bin names-of-a-directory-service
+-gcc gcc the-race-detector
+-gcc libc6-dev the-race-detector
+-systemd-nspawn systemd-container a-real-systemd-on-the-mount
+-dbus-daemon dbus a-real-systemd-on-the-mount
+-logrotate logrotate rotating-the-audit-log
+-strace strace counting-requests"
+
+case ${1:-} in
+demo | test) wanted=${!1} ;;
+*) echo "usage: tests/setup.sh demo | test" >&2; exit 2 ;;
+esac
+
+go=$(sed -n 's/^go //p' go.mod)
+if ! command -v go >/dev/null; then
+	echo "setup: Go is missing: install Go $go or later from https://go.dev/dl/ or your distribution" >&2
+	exit 1
+fi
+if [ ! -c /dev/fuse ]; then
+	modprobe fuse 2>/dev/null || true
+	[ -c /dev/fuse ] || { echo "setup: /dev/fuse is missing: load the kernel module fuse, or give the container the device" >&2; exit 1; }
+fi
+
+packages=() required=()
+while read -r command package why; do
+	bare=${command#-}
+	command -v "$bare" >/dev/null && continue
+	echo "setup: $bare is missing (${why//-/ })"
+	packages+=("$package")
+	[ "$bare" != "$command" ] || required+=("$package")
+done <<<"$wanted"
+[ ${#packages[@]} -gt 0 ] || exit 0
+
+if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+	echo "setup: to install them: sudo apt-get install ${packages[*]}   (on Debian; elsewhere what provides these commands)"
+	[ ${#required[@]} -eq 0 ] || { echo "setup: cannot go on without ${required[*]}" >&2; exit 1; }
+	exit 0
+fi
+echo "setup: installing ${packages[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${packages[@]}" </dev/null
