@@ -87,3 +87,27 @@ func TestPermits(t *testing.T) {
 		})
 	}
 }
+
+// Whatever groups and capabilities a caller turns out to have, what suffices
+// without them must hold with them, in every mode.
+func TestSufficesHoldsForAnyGroups(t *testing.T) {
+	sufficed := 0
+	for mode := range uint32(0o1000) {
+		o := file(5, 6, mode)
+		for _, c := range []policy.Caller{user(5, 6), user(5, 1), user(1, 6), user(1, 1)} {
+			if !o.Suffices(c.UID, c.GID, read) {
+				continue
+			}
+			sufficed++
+			for _, groups := range [][]uint32{nil, {6}, {2, 6}} {
+				c.Groups = groups
+				if ok, _ := o.Permits(&c, read); !ok {
+					t.Fatalf("mode %04o suffices for %d:%d but is refused with groups %d", mode, c.UID, c.GID, groups)
+				}
+			}
+		}
+	}
+	if want := 256 + 256 + 256 + 128; sufficed != want {
+		t.Errorf("ids sufficed %d times, want %d", sufficed, want)
+	}
+}
