@@ -11,7 +11,8 @@ import (
 )
 
 // A Policy is the internal form that every input (the YAML file, and later a
-// sops-nix manifest) is parsed into. It is immutable once parsed.
+// sops-nix manifest) is parsed into. It is immutable once parsed, every path
+// in it is clean and named once, and every backend that it names is there.
 type Policy struct {
 	// File is where it was read from; relative paths in it are relative to
 	// that file's directory and already absolute here.
@@ -21,17 +22,26 @@ type Policy struct {
 	Audit    Audit
 	Linger   time.Duration // how long a backing file outlives its last close
 	Backends []Backend     // sorted by name
-	Secrets  []Secret      // sorted by path
-	Dirs     []Directory   // sorted by path
+	Secrets  []Secret      // in tree order: by path, name by name
+	Dirs     []Directory   // in tree order
+	// Default owns the directories that no entry of Dirs is about.
+	Default *Perm
 }
 
 // Audit is the `audit:` section.
 type Audit struct {
 	File     string
-	Sync     string        // "none", "interval" or "always"
-	Interval time.Duration // for Sync "interval"
-	Journal  bool
+	Sync     string        // SyncNone, SyncInterval or SyncAlways
+	Interval time.Duration // for SyncInterval
+	Journal  bool          // also to journald, where its socket exists
 }
+
+// When the audit log is made to reach the disk.
+const (
+	SyncNone     = "none"
+	SyncInterval = "interval"
+	SyncAlways   = "always"
+)
 
 // A Backend is one entry of `backends:`. Settings are the keys that the
 // parser does not know itself; the driver of that type decodes them.
@@ -45,7 +55,8 @@ type Backend struct {
 	Config any
 }
 
-// A Secret is one file of the mount.
+// A Secret is one file of the mount. Where it lies in a dynamic directory, it
+// hides what the backend has at that path.
 type Secret struct {
 	Path    string // relative to the mount, slash separated, clean
 	Backend string
@@ -54,13 +65,14 @@ type Secret struct {
 	Pos     conf.Pos
 }
 
-// A Directory is a sub-tree of a backend that is listed and resolved on demand.
-// Path "" is the root of the mount.
+// A Directory is an entry of `directories:`. One with a Backend is dynamic: a
+// sub-tree of that backend, listed and resolved on demand. One without sets
+// only who owns the directory. Path "" is the root of the mount.
 type Directory struct {
 	Path    string
 	Backend string
 	Key     string // the sub-tree within the backend; "" is the whole
-	Perm    *Perm  // for the files in it
-	DirMode uint32 // for the directories
+	Perm    *Perm  // of the files in it; its owner and group own the directories too
+	DirMode uint32 // of the directories
 	Pos     conf.Pos
 }

@@ -22,10 +22,13 @@ func Open(n *Node, problems *Problems, known ...string) Fields {
 	if n == nil {
 		return Fields{problems: problems}
 	}
-	return openAt(n, n.Pos, problems, known)
+	return OpenAt(n, n.Pos, problems, known...)
 }
 
-func openAt(n *Node, pos Pos, problems *Problems, known []string) Fields {
+// OpenAt is like Open for a map with a place of its own, that of its key: a
+// YAML map begins where its first entry does, which is not what is meant when
+// something is missing in it.
+func OpenAt(n *Node, pos Pos, problems *Problems, known ...string) Fields {
 	f := Fields{node: n, pos: pos, problems: problems}
 	if n.Kind != Map {
 		if n.Kind != Null {
@@ -115,7 +118,7 @@ func (f Fields) Duration(key string, fallback time.Duration) time.Duration {
 	d, err := time.ParseDuration(n.Text)
 	switch {
 	case n.Kind != Text || err != nil:
-		f.Addf(key, `want a length of time like "30s", "5m" or "24h", have %s`, n.quote())
+		f.Addf(key, `want a length of time like "30s", "5m" or "24h", have %s`, n.Written())
 	case d < 0:
 		f.Addf(key, "%q is negative", n.Text)
 	default:
@@ -134,24 +137,33 @@ func (f Fields) OneOf(key, fallback string, choices ...string) string {
 	return text
 }
 
-// Texts reads a list of texts, none of them empty.
-func (f Fields) Texts(key string) []string {
+// Texts reads a list of texts, none of them empty. check, where it is not nil,
+// says what is wrong with one, "" where nothing is.
+func (f Fields) Texts(key string, check func(string) string) []string {
 	var texts []string
-	for _, item := range f.List(key) {
-		if item.is(Text, f.problems) {
-			if item.Text == "" {
-				f.problems.Addf(item.Pos, "is empty")
+	items := f.List(key)
+	for i := range items {
+		item := &items[i]
+		switch {
+		case !item.is(Text, f.problems):
+			continue
+		case item.Text == "":
+			f.problems.Addf(item.Pos, "is empty")
+			continue
+		case check != nil:
+			if msg := check(item.Text); msg != "" {
+				f.problems.Addf(item.Pos, "%s", msg)
 				continue
 			}
-			texts = append(texts, strings.Clone(item.Text))
 		}
+		texts = append(texts, strings.Clone(item.Text))
 	}
 	return texts
 }
 
-// Paths is like Texts for paths that are relative to dir.
+// Paths is like Texts for paths of files, taken as relative to dir.
 func (f Fields) Paths(key, dir string) []string {
-	paths := f.Texts(key)
+	paths := f.Texts(key, nil)
 	for i, p := range paths {
 		paths[i] = absolute(p, dir)
 	}
@@ -172,14 +184,24 @@ func (f Fields) Map(key string, known ...string) Fields {
 	keys := f.node.Keys()
 	for i, k := range keys {
 		if k.Name == key {
-			return openAt(&f.node.Items()[i], k.Pos, f.problems, known)
+			return OpenAt(&f.node.Items()[i], k.Pos, f.problems, known...)
 		}
 	}
 	return Fields{pos: f.pos, problems: f.problems}
 }
 
-// Given says whether the map itself was given.
-func (f Fields) Given() bool { return f.node != nil }
+// Each calls each for every entry of the map at key, whatever its name, in the
+// order of the document.
+func (f Fields) Each(key string, each func(Key, *Node)) {
+	n := f.Get(key)
+	if !n.is(Map, f.problems) {
+		return
+	}
+	items := n.Items()
+	for i, k := range n.Keys() {
+		each(k, &items[i])
+	}
+}
 
 // is says whether n is given and of that kind, and adds a problem where it is
 // given and of another.
@@ -188,13 +210,14 @@ func (n *Node) is(kind Kind, problems *Problems) bool {
 		return false
 	}
 	if n.Kind != kind {
-		problems.Addf(n.Pos, "want %v, have %s", kind, n.quote())
+		problems.Addf(n.Pos, "want %v, have %s", kind, n.Written())
 	}
 	return n.Kind == kind
 }
 
-// quote names the value for an error. Values of a configuration are no secrets.
-func (n *Node) quote() string {
+// Written names the value for an error. Values of a configuration are no
+// secrets.
+func (n *Node) Written() string {
 	switch n.Kind {
 	case Text:
 		return "the text " + quoteShort(n.Text)

@@ -1,0 +1,93 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/secretfs/secretfs/policy/conf"
+)
+
+// backendKeys are the keys of every backend, of whatever type.
+var backendKeys = []string{"type", "timeout", "max_stale"}
+
+func (p *parser) readBackends(f conf.Fields) {
+	f.Each("backends", func(key conf.Key, n *conf.Node) {
+		if key.Name == "" || len(key.Name) > maxName || hasControl(key.Name) {
+			p.problems.Addf(key.Pos, "want a name of 1 to %d bytes without control characters", maxName)
+			return
+		}
+		b := p.backend(key, n)
+		p.backends[b.Name] = b.Name
+		p.policy.Backends = append(p.policy.Backends, b)
+	})
+	slices.SortFunc(p.policy.Backends, func(a, b Backend) int { return strings.Compare(a.Name, b.Name) })
+}
+
+func (p *parser) backend(key conf.Key, n *conf.Node) Backend {
+	b := Backend{Name: strings.Clone(key.Name)}
+	if n.Kind != conf.Map {
+		p.problems.Addf(n.Pos, "want a map with the type of the backend and its settings, have %v", n.Kind)
+		return b
+	}
+	// What the driver keeps must not keep the whole document.
+	all := n.Without()
+	all.Pos = key.Pos
+	f := conf.Open(all, p.problems, keyNames(all)...)
+	b.Type = f.Required("type")
+	b.Timeout = f.Duration("timeout", defaultTimeout)
+	b.MaxStale = f.Duration("max_stale", defaultMaxStale)
+	if b.Timeout < time.Millisecond {
+		f.Addf("timeout", "must be at least 1ms")
+	}
+	b.Settings = all.Without(backendKeys...)
+	driver, known := p.env.Drivers[b.Type]
+	switch {
+	case known:
+		b.Config = driver(b.Settings, p.dir, p.problems)
+	case b.Type != "":
+		f.Addf("type", "unknown type of backend %q%s", b.Type, conf.Suggest(b.Type, sortedKeys(p.env.Drivers)))
+	}
+	return b
+}
+
+// keyNames makes Open accept every key: which ones there are is known to the
+// driver.
+func keyNames(n *conf.Node) []string {
+	names := make([]string, len(n.Keys()))
+	for i, k := range n.Keys() {
+		names[i] = k.Name
+	}
+	return names
+}
+
+// backendOf reads which backend an entry of secrets or directories is in. It
+// is "" where there is a problem, or where none is given and none is needed.
+func (p *parser) backendOf(f conf.Fields, needed bool) string {
+	n := f.Get("backend")
+	if n == nil {
+		switch {
+		case !needed:
+		case len(p.policy.Backends) == 1:
+			return p.policy.Backends[0].Name
+		default:
+			f.Addf("backend", "backend is missing%s", conf.Suggest("", sortedKeys(p.backends)))
+		}
+		return ""
+	}
+	given := f.Text("backend", "")
+	name, known := p.backends[given]
+	if !known && n.Kind == conf.Text {
+		f.Addf("backend", "unknown backend %q%s", given, conf.Suggest(given, sortedKeys(p.backends)))
+	}
+	return name
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
