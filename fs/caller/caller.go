@@ -67,12 +67,13 @@ func (p *Proc) Lookup(tid, uid, gid uint32, needs Needs) (policy.Caller, error) 
 	if err != nil {
 		return c, fmt.Errorf("reading /proc/%d: %w", tid, err)
 	}
-	err = t.identify(&c, needs)
+	found := c
+	err = t.identify(&found, needs)
 	t.close()
 	if err != nil {
 		return c, fmt.Errorf("reading /proc/%d/%w", tid, err)
 	}
-	return c, nil
+	return found, nil
 }
 
 // identify reads the cgroup last, because that fails for a task that is gone;
