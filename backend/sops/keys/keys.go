@@ -22,13 +22,13 @@ const (
 // A MasterKey is one entry of a key group: the data key, encrypted to one
 // recipient. Nothing in it is secret.
 type MasterKey struct {
-	Type Type
+	Type Type `json:"type"`
 	// Fields are the entry's own keys as they stand in the file: "recipient"
 	// and "enc" for age, "fp" and "enc" for pgp, "arn", "role", "enc" for
 	// kms and so on.
-	Fields map[string]string
+	Fields map[string]string `json:"fields"`
 	// Context is the AWS encryption context, if any.
-	Context map[string]string
+	Context map[string]string `json:"context,omitempty"`
 }
 
 // A Group is a key group. With one group any of its keys gives the data key;

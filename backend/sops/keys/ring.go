@@ -1,0 +1,145 @@
+package keys
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+
+	"github.com/secretfs/secretfs/backend/secret"
+)
+
+// A Ring recovers data keys with the identities of one Config. It is safe for
+// concurrent use.
+//
+// Parsed keys stay on the Go heap, where the age and OpenPGP libraries put them
+// and cannot wipe them; secret.Harden is the net under them. The text of the key
+// files is read into locked memory and wiped at once.
+type Ring struct {
+	cfg Config
+	run Runner
+
+	mu     sync.Mutex
+	files  []*keyFile
+	gnupg  map[string]stamp // files of the GnuPG home
+	closed bool
+}
+
+// A hand is what the key files hold at one moment.
+type hand struct {
+	ages     []ageIdentity
+	plugins  []pluginIdentity
+	pgp      []*packet.PrivateKey
+	problems []string
+}
+
+// New makes a Ring. It reads nothing yet: key files may appear later. run starts
+// the helpers for gpg, age plugins and cloud keys; where nil, none of those open
+// anything.
+func New(cfg Config, run Runner) *Ring {
+	r := &Ring{cfg: cfg, run: run, gnupg: map[string]stamp{}}
+	for _, path := range cfg.files() {
+		r.files = append(r.files, &keyFile{path: path})
+	}
+	if cfg.GnupgHome != "" {
+		for _, name := range []string{"pubring.kbx", "pubring.gpg", "private-keys-v1.d"} {
+			r.gnupg[filepath.Join(cfg.GnupgHome, name)] = stamp{}
+		}
+	}
+	return r
+}
+
+// DataKey recovers the data key of 32 bytes, which the caller destroys. It asks
+// what is in this process first, helpers after that, and ends with ctx.
+//
+// The error names every cause in one sentence and wraps ErrLocked (nothing at
+// hand matches), ErrRejected (a key is there and was refused), ErrExpired,
+// ErrUnavailable, ErrTimeout or ErrCorrupt of package backend; where ctx was
+// cancelled, context.Canceled.
+func (r *Ring) DataKey(ctx context.Context, m Metadata) (*secret.Value, error) {
+	h, err := r.take()
+	if err != nil {
+		return nil, err
+	}
+	s, err := newSearch(m)
+	if err != nil {
+		return nil, err
+	}
+	defer s.destroy()
+	if err := s.run(ctx, r.openers(h)); err != nil {
+		return nil, err
+	}
+	return s.combine(h)
+}
+
+// openers are the ways to open a master key, cheap ones first.
+func (r *Ring) openers(h *hand) []opener {
+	return []opener{
+		h.openAge,
+		h.openPGP,
+		r.askGPG,
+		r.askPlugin(h, true),
+		r.askPlugin(h, false),
+		r.askCloud,
+	}
+}
+
+// take reads what changed and answers with all that is at hand.
+func (r *Ring) take() (*hand, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, errors.New("recovering a data key: the identities are closed")
+	}
+	for path := range r.gnupg {
+		r.gnupg[path] = stampOf(os.Stat(path))
+	}
+	h := &hand{}
+	for _, f := range r.files {
+		f.load()
+		h.ages = append(h.ages, f.ages...)
+		h.plugins = append(h.plugins, f.plugins...)
+		h.pgp = append(h.pgp, f.pgp...)
+		h.problems = append(h.problems, f.problems...)
+	}
+	return h, nil
+}
+
+// Sources are the paths whose change may change what DataKey answers, for a
+// watcher. They need not exist.
+func (r *Ring) Sources() []string {
+	paths := r.cfg.files()
+	for path := range r.gnupg {
+		paths = append(paths, path)
+	}
+	slices.Sort(paths)
+	return paths
+}
+
+// Changed says whether a source changed since the last DataKey, so that asking
+// again may give another answer. It costs one stat(2) a source.
+func (r *Ring) Changed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if slices.ContainsFunc(r.files, (*keyFile).changed) {
+		return true
+	}
+	for path, old := range r.gnupg {
+		if stampOf(os.Stat(path)) != old {
+			return true
+		}
+	}
+	return false
+}
+
+// Close lets go of all keys. DataKey fails from then on.
+func (r *Ring) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed, r.files = true, nil
+	return nil
+}

@@ -1,0 +1,30 @@
+// Command secretfs-keys recovers one sops data key, or Shamir share, with a cloud
+// KMS or the transit engine of Vault. secretfs starts it when a file needs it; it
+// answers one request on descriptor 3 (package backend/sops/keys) and ends.
+//
+// It is a program of its own because it alone links all of sops/v3 and with it
+// the software kits of the clouds. Credentials come from its environment, as for
+// sops itself.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/secretfs/secretfs/backend/sops/keys"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "secretfs-keys:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	conn, err := keys.HelperConn()
+	if err != nil {
+		return err
+	}
+	return keys.Answer(conn, solve)
+}
