@@ -7,6 +7,7 @@ import (
 	"io/fs"
 
 	"github.com/secretfs/secretfs/fs/control"
+	"github.com/secretfs/secretfs/policy/conf"
 )
 
 // The exit codes of every command. They are part of the contract with scripts.
@@ -49,6 +50,9 @@ func classify(err error) error {
 	}
 	if answered, ok := errors.AsType[*control.Error](err); ok {
 		return exitWith(answered.Code, err)
+	}
+	if problems, ok := errors.AsType[*conf.Problems](err); ok {
+		return exitWith(exitPolicy, fmt.Errorf("the policy has errors:\n%w", problems))
 	}
 	switch {
 	case errors.Is(err, control.ErrNoDaemon):

@@ -23,9 +23,9 @@ func listCommand() *cobra.Command {
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), entries)
 			}
-			rows := make([][]any, len(entries))
+			rows := make([][]string, len(entries))
 			for i, e := range entries {
-				rows[i] = []any{displayPath(e), e.Mode, e.Owner, e.Group, e.Backend, dash(e.Key), onlyText(e.Only)}
+				rows[i] = []string{displayPath(e), e.Mode, e.Owner, e.Group, e.Backend, e.Key, onlyText(e.Only)}
 			}
 			return printTable(cmd.OutOrStdout(), "PATH\tMODE\tOWNER\tGROUP\tBACKEND\tKEY\tONLY", rows)
 		}),

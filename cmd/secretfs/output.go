@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -17,8 +18,9 @@ func printJSON(w io.Writer, v any) error {
 	return nil
 }
 
-// printTable prints for people. A table without rows prints nothing.
-func printTable(w io.Writer, header string, rows [][]any) error {
+// printTable prints for people; a dash stands for an empty cell. A table without
+// rows prints nothing.
+func printTable(w io.Writer, header string, rows [][]string) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -26,23 +28,14 @@ func printTable(w io.Writer, header string, rows [][]any) error {
 	fmt.Fprintln(tw, header)
 	for _, row := range rows {
 		for i, cell := range row {
-			if i > 0 {
-				fmt.Fprint(tw, "\t")
+			if cell == "" {
+				row[i] = "-"
 			}
-			fmt.Fprint(tw, cell)
 		}
-		fmt.Fprintln(tw)
+		fmt.Fprintln(tw, strings.Join(row, "\t"))
 	}
 	if err := tw.Flush(); err != nil {
 		return fmt.Errorf("writing the output: %w", err)
 	}
 	return nil
-}
-
-// dash stands for an empty cell.
-func dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }

@@ -58,6 +58,7 @@ func newRoot() *cobra.Command {
 		upgradeCommand(),
 		versionCommand(),
 		completionCommand(),
+		demoCommand(),
 	)
 	return root
 }

@@ -42,9 +42,9 @@ func printStatus(w io.Writer, s *control.Status) error {
 		fmt.Fprintf(w, "note: %s\n", n)
 	}
 	fmt.Fprintln(w)
-	rows := make([][]any, 0, len(s.Backends))
+	rows := make([][]string, 0, len(s.Backends))
 	for _, b := range s.Backends {
-		rows = append(rows, []any{b.Name, b.Type, b.State, b.Error})
+		rows = append(rows, []string{b.Name, b.Type, b.State, b.Error})
 	}
 	if err := printTable(w, "BACKEND\tTYPE\tSTATE\tERROR", rows); err != nil {
 		return err
@@ -52,7 +52,7 @@ func printStatus(w io.Writer, s *control.Status) error {
 	fmt.Fprintln(w)
 	rows = rows[:0]
 	for _, f := range s.Secrets {
-		rows = append(rows, []any{f.Path, f.State, f.Backend, dash(f.Version), sizeText(f.Size), f.Error})
+		rows = append(rows, []string{f.Path, f.State, f.Backend, f.Version, sizeText(f.Size), f.Error})
 	}
 	return printTable(w, "SECRET\tSTATE\tBACKEND\tVERSION\tSIZE\tERROR", rows)
 }

@@ -26,6 +26,13 @@ func (t *target) client() (*control.Client, error) {
 	if t.control != "" {
 		return &control.Client{Path: t.control}, nil
 	}
+	if t.policy != "" {
+		p, err := loadPolicy(t.policy)
+		if err != nil {
+			return nil, err
+		}
+		return &control.Client{Path: p.Control}, nil
+	}
 	path, err := control.DefaultPath()
 	if err != nil {
 		return nil, hinted(exitNoMount, err, "name the socket with --control PATH")
