@@ -1,0 +1,277 @@
+package sops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/secret"
+	"github.com/secretfs/secretfs/backend/sops/keys"
+)
+
+// A KeySource recovers data keys. Its errors wrap the sentinels of package
+// backend. The Value is the caller's to destroy.
+type KeySource interface {
+	DataKey(ctx context.Context, m keys.Metadata) (*secret.Value, error)
+}
+
+// A Config says which file a Backend serves.
+type Config struct {
+	File   string // absolute path
+	Format Format
+	Keys   KeySource
+	// KeyFiles are the files that Keys reads: when one of them changes, a
+	// file that could not be decrypted is tried again.
+	KeyFiles []string
+	// MaxStale is how long the last good version is served while the newest
+	// one cannot be used.
+	MaxStale time.Duration
+	// SaveState, if set, is given what Config.RestoreState takes, after each
+	// version that could be decrypted. It holds the data key; the receiver
+	// owns it. It is called from a goroutine of the backend.
+	SaveState func(*secret.Value)
+	// RestoreState is what another process was last given by SaveState, or
+	// nil. It is not used after New has returned.
+	RestoreState []byte
+}
+
+const (
+	// recheck is how old the last look at the file may be before a request
+	// looks again: the net under inotify.
+	recheck = time.Second
+	// patience is how long a look at the file may delay requests that could
+	// be served from what is known.
+	patience = 100 * time.Millisecond
+	// firstLoad is how long Stat and List wait for an index at most.
+	firstLoad = time.Second
+)
+
+// A Backend serves the secrets of one file, and takes notice of its changes. It
+// implements backend.Backend, Indexer, Notifier, Refresher and Reporter.
+//
+// The file is read in a goroutine of its own: a FIFO or a dead server in its
+// place delays nobody beyond their own deadline.
+type Backend struct {
+	cfg    Config
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	watch  *subscription
+
+	mu      sync.Mutex // guards all below
+	changed func()
+	good    *edition  // the last version that could be decrypted, or nil
+	index   *Document // what Stat and List answer from, or nil
+	err     error     // why the newest version is not good, nil if it is
+	since   time.Time // when err began
+
+	load    *load         // the one under way, or nil
+	stale   bool          // the file changed after that one had read it
+	asked   bool          // there has been a request
+	checked time.Time     // when the file was last looked at
+	tried   stamps        // what was there at the last attempt
+	attempt time.Time     // when the last attempt failed
+	again   time.Duration // pause before the next one
+	stuck   int           // readers given up that have not ended
+}
+
+// An edition is one decrypted version of the file.
+type edition struct {
+	doc     *Document
+	dataKey *secret.Value // guarded by Backend.mu
+}
+
+var (
+	_ backend.Backend   = (*Backend)(nil)
+	_ backend.Indexer   = (*Backend)(nil)
+	_ backend.Notifier  = (*Backend)(nil)
+	_ backend.Refresher = (*Backend)(nil)
+	_ backend.Reporter  = (*Backend)(nil)
+)
+
+// New makes a Backend. It does not touch the file: the first request does.
+func New(cfg Config) *Backend {
+	b := &Backend{cfg: cfg}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.restore(cfg.RestoreState)
+	b.cfg.RestoreState = nil
+	b.watch = subscribe(append([]string{cfg.File}, cfg.KeyFiles...), b.noticed)
+	return b
+}
+
+// Close ends the watch and forgets the data key.
+func (b *Backend) Close() error {
+	b.cancel()
+	b.watch.close()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.good != nil {
+		b.good.dataKey.Destroy()
+	}
+	b.good, b.index, b.err = nil, nil, errClosed
+	return nil
+}
+
+var errClosed = fmt.Errorf("the backend is closed: %w", backend.ErrUnavailable)
+
+// Get decrypts the secret that key names.
+func (b *Backend) Get(ctx context.Context, key string) (*backend.Secret, error) {
+	doc, err := b.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s, err := doc.Get(key)
+	return s, b.named(err)
+}
+
+// Stat tells length and version of key, also while no key is at hand that
+// decrypts the file.
+func (b *Backend) Stat(ctx context.Context, key string) (backend.Info, error) {
+	doc, stale, err := b.indexed(ctx)
+	if err != nil {
+		return backend.Info{}, err
+	}
+	info, err := doc.Stat(key)
+	info.Stale = stale
+	return info, b.named(err)
+}
+
+// List names the members of the sub-tree at key, in the order of the file.
+func (b *Backend) List(ctx context.Context, key string) ([]backend.Entry, error) {
+	doc, _, err := b.indexed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, err := doc.List(key)
+	return list, b.named(err)
+}
+
+// Notify has changed called after each change of what is served. Call it before
+// the first Get.
+func (b *Backend) Notify(changed func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.changed = changed
+}
+
+// Refresh reads the file again now, and tries again to recover its data key.
+func (b *Backend) Refresh(ctx context.Context) error {
+	b.mu.Lock()
+	l := b.restart()
+	b.mu.Unlock()
+	if err := b.wait(ctx, l.done, 0); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
+// State tells how the file is doing.
+func (b *Backend) State() (backend.State, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.err != nil && b.good != nil && !b.expired():
+		return backend.Stale, b.err
+	case errors.Is(b.err, backend.ErrLocked):
+		return backend.Locked, b.err
+	case b.err != nil:
+		return backend.Failed, b.err
+	case b.good == nil:
+		return backend.Unread, nil
+	}
+	return backend.Ready, nil
+}
+
+func (b *Backend) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("reading %s: %w", b.cfg.File, err)
+}
+
+// expired says that the last good version is too old to be served. mu is held.
+func (b *Backend) expired() bool { return time.Since(b.since) > b.cfg.MaxStale }
+
+// current is the version to decrypt from.
+func (b *Backend) current(ctx context.Context) (*Document, error) {
+	b.mu.Lock()
+	l := b.due()
+	good := b.good
+	b.mu.Unlock()
+	if l != nil {
+		limit := time.Duration(0)
+		if good != nil {
+			limit = patience
+		}
+		if err := b.wait(ctx, l.done, limit); err != nil && good == nil {
+			return nil, err
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.good == nil || b.err != nil && b.expired() {
+		return nil, b.err
+	}
+	return b.good.doc, nil
+}
+
+// indexed is the version to answer Stat and List from, and why it is not the
+// newest.
+func (b *Backend) indexed(ctx context.Context) (doc *Document, stale, err error) {
+	b.mu.Lock()
+	l := b.due()
+	if b.index == nil && l != nil {
+		left := firstLoad - time.Since(l.begun)
+		b.mu.Unlock()
+		if left <= 0 {
+			return nil, nil, b.slow()
+		}
+		if err := b.wait(ctx, l.indexed, left); err != nil {
+			return nil, nil, err
+		}
+		b.mu.Lock()
+	}
+	defer b.mu.Unlock()
+	if b.index == nil {
+		return nil, nil, b.err
+	}
+	if b.good != nil {
+		stale = b.err
+	}
+	return b.index, stale, nil
+}
+
+func (b *Backend) slow() error {
+	return b.named(fmt.Errorf("the file does not open: %w", backend.ErrTimeout))
+}
+
+// wait ends with done, with ctx, or after limit if there is one.
+func (b *Backend) wait(ctx context.Context, done <-chan struct{}, limit time.Duration) error {
+	var late <-chan time.Time
+	if limit > 0 {
+		t := time.NewTimer(limit)
+		defer t.Stop()
+		late = t.C
+	}
+	select {
+	case <-done:
+		return nil
+	default:
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	case <-late:
+	case <-b.ctx.Done():
+		return b.named(errClosed)
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return b.named(ctx.Err())
+	}
+	return b.slow()
+}

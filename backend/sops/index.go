@@ -1,0 +1,290 @@
+package sops
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"hash/maphash"
+	"iter"
+	"math"
+	"strconv"
+	"unsafe"
+)
+
+// An index is a file's tree in as little memory as will do: 24 bytes an entry
+// and 8 of hash table, beside the file itself. Entries stand in the order of the
+// file, each before its members. It is immutable once built.
+type index struct {
+	file    []byte
+	extra   []byte // texts that the file does not have verbatim
+	entries []entry
+	slots   []uint32 // open addressing; entry number + 1
+	seed    maphash.Seed
+}
+
+// An entry is a leaf, a map or a list. Offsets count through file and then extra.
+type entry struct {
+	name, nameLen uint32 // the name; within a list the position and listItem
+	// text and textLen are the place of a leaf's text. For a container they
+	// are the entry after its last member, and a digest of its comments.
+	text, textLen uint32
+	parent        uint32
+	kind          kind
+	sealed        bool // text is to be decrypted
+}
+
+const (
+	listItem = math.MaxUint32
+	noParent = math.MaxUint32
+)
+
+// maxFile keeps offsets within 31 bits.
+const maxFile = 1 << 30
+
+// searchWindow is how far behind its hint a text is looked for. A text not
+// found is copied.
+const searchWindow = 4096
+
+var (
+	errNotSealed = errors.New("a value that must be encrypted is not, or is damaged")
+	errName      = errors.New("the name of a value must be a string")
+	errStrange   = errors.New("a number is too large")
+)
+
+// A builder makes an index of trees.
+type builder struct {
+	index
+	at uint32 // where the last text was found
+}
+
+func buildIndex(file []byte, docs []node, r *rules) (*index, error) {
+	b := builder{index: index{file: file, seed: maphash.MakeSeed()}}
+	n := 0
+	for i := range docs {
+		n += count(&docs[i])
+	}
+	b.entries = make([]entry, 0, n)
+	for i := range docs {
+		b.entries = append(b.entries, entry{kind: kindMap, name: uint32(i), nameLen: listItem, parent: noParent})
+		if err := b.members(&docs[i], scope{rules: r}); err != nil {
+			return nil, err
+		}
+	}
+	b.hash()
+	return &b.index, nil
+}
+
+func count(n *node) int {
+	sum := 1
+	for i := range n.kids {
+		sum += count(&n.kids[i])
+	}
+	return sum
+}
+
+// members adds what is in the container whose entry was added last.
+func (b *builder) members(n *node, s scope) error {
+	self := uint32(len(b.entries) - 1)
+	comments := fnv.New32a()
+	position := uint32(0)
+	for i := range n.kids {
+		k := &n.kids[i]
+		if k.kind == kindComment {
+			fmt.Fprintf(comments, "%d#%s\n", position, k.text)
+			if err := b.comment(k, self, s.comment(k.text)); err != nil {
+				return err
+			}
+			continue
+		}
+		in := s.item()
+		e := entry{kind: k.kind, name: position, nameLen: listItem, parent: self}
+		if n.kind == kindMap {
+			if !k.named {
+				return errName
+			}
+			in = s.into(k.name)
+			e.name, e.nameLen = b.place(k.name, k.hint)
+		}
+		isComment, err := b.add(e, k, in)
+		if err != nil {
+			return err
+		}
+		s.value()
+		if !isComment {
+			position++
+		}
+	}
+	b.entries[self].text = uint32(len(b.entries))
+	b.entries[self].textLen = comments.Sum32()
+	return nil
+}
+
+// add adds k and all within it, and says whether it is a comment in disguise:
+// sops encrypts comments within lists as entries of the list.
+func (b *builder) add(e entry, k *node, in scope) (isComment bool, err error) {
+	if !k.container() {
+		return b.leaf(e, k, in.encrypted())
+	}
+	b.entries = append(b.entries, e)
+	return false, b.members(k, in)
+}
+
+func (b *builder) leaf(e entry, k *node, encrypted bool) (isComment bool, err error) {
+	switch {
+	case k.kind == kindStrange:
+		return false, errStrange
+	case k.kind == kindNull || k.kind == kindString && k.text == "":
+		encrypted = false
+	case encrypted:
+		s, ok := parseSealed(unsafe.Slice(unsafe.StringData(k.text), len(k.text)))
+		if k.kind != kindString || !ok {
+			return false, errNotSealed
+		}
+		e.kind, e.sealed = s.kind, true
+	}
+	e.text, e.textLen = b.place(k.text, k.hint)
+	b.entries = append(b.entries, e)
+	return e.kind == kindComment, nil
+}
+
+// comment adds a comment that holds something encrypted that is no comment:
+// sops decrypts it where it can, and then counts it into the MAC.
+func (b *builder) comment(k *node, parent uint32, encrypted bool) error {
+	s, ok := parseSealed([]byte(k.text))
+	if !encrypted || !ok || s.kind == kindComment {
+		return nil
+	}
+	e := entry{kind: kindComment, sealed: true, parent: parent, nameLen: listItem}
+	e.text, e.textLen = b.place(k.text, k.hint)
+	b.entries = append(b.entries, e)
+	return nil
+}
+
+// place finds text in the file, or else keeps a copy.
+func (b *builder) place(text string, hint uint32) (off, n uint32) {
+	if text == "" {
+		return 0, 0
+	}
+	n = uint32(len(text))
+	raw := unsafe.Slice(unsafe.StringData(text), len(text))
+	if off, ok := b.within(raw); ok {
+		return off, n
+	}
+	hint = max(hint, b.at)
+	window := b.file[min(int(hint), len(b.file)):]
+	window = window[:min(len(window), searchWindow+len(text))]
+	if i := bytes.Index(window, raw); i >= 0 {
+		off = hint + uint32(i)
+		if bytes.HasPrefix(raw, sealedMark) {
+			b.at = off
+		}
+		return off, n
+	}
+	off = uint32(len(b.file) + len(b.extra))
+	b.extra = append(b.extra, text...)
+	return off, n
+}
+
+// within says where in the file raw is, if it is a slice of it.
+func (b *builder) within(raw []byte) (off uint32, ok bool) {
+	p, base := uintptr(unsafe.Pointer(&raw[0])), uintptr(unsafe.Pointer(&b.file[0]))
+	return uint32(p - base), p >= base && p < base+uintptr(len(b.file))
+}
+
+func (x *index) bytes(off, n uint32) []byte {
+	if int(off) < len(x.file) || n == 0 {
+		return x.file[off : off+n]
+	}
+	off -= uint32(len(x.file))
+	return x.extra[off : off+n]
+}
+
+func (x *index) text(i uint32) []byte { return x.bytes(x.entries[i].text, x.entries[i].textLen) }
+
+// appendName appends the name of entry i, which is its position within a list.
+func (x *index) appendName(buf []byte, i uint32) []byte {
+	e := &x.entries[i]
+	if e.nameLen == listItem {
+		return strconv.AppendUint(buf, uint64(e.name), 10)
+	}
+	return append(buf, x.bytes(e.name, e.nameLen)...)
+}
+
+func (x *index) isContainer(i uint32) bool {
+	k := x.entries[i].kind
+	return k == kindMap || k == kindList
+}
+
+// next is the entry after i and all that is within it.
+func (x *index) next(i uint32) uint32 {
+	if x.isContainer(i) {
+		return x.entries[i].text
+	}
+	return i + 1
+}
+
+// children ranges over the members of container i, comments left out.
+func (x *index) children(i uint32) iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		for c := i + 1; c < x.next(i); c = x.next(c) {
+			if x.entries[c].kind != kindComment && !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+// hash fills the table of (parent, name). Of equal names the first one stays.
+func (x *index) hash() {
+	size := 8
+	for size < len(x.entries)*3/2 {
+		size *= 2
+	}
+	x.slots = make([]uint32, size)
+	var name []byte
+	for i := range x.entries {
+		e := &x.entries[i]
+		if e.kind == kindComment || e.parent == noParent {
+			continue
+		}
+		name = x.appendName(name[:0], uint32(i))
+		if slot, there := x.probe(e.parent, name); !there {
+			x.slots[slot] = uint32(i + 1)
+		}
+	}
+}
+
+// probe finds the slot of the member of parent that is called name, or the free
+// slot where it would be.
+func (x *index) probe(parent uint32, name []byte) (slot int, there bool) {
+	mask := len(x.slots) - 1
+	slot = int(maphash.Bytes(x.seed, name)^uint64(parent)*0x9e3779b97f4a7c15) & mask
+	for ; x.slots[slot] != 0; slot = (slot + 1) & mask {
+		c := x.slots[slot] - 1
+		if x.entries[c].parent == parent && x.named(c, name) {
+			return slot, true
+		}
+	}
+	return slot, false
+}
+
+func (x *index) named(i uint32, name []byte) bool {
+	if e := &x.entries[i]; e.nameLen != listItem {
+		return bytes.Equal(x.bytes(e.name, e.nameLen), name)
+	}
+	var buf [20]byte
+	return bytes.Equal(x.appendName(buf[:0], i), name)
+}
+
+// child finds the member of container i that is called name.
+func (x *index) child(i uint32, name string) (uint32, bool) {
+	if !x.isContainer(i) {
+		return 0, false
+	}
+	slot, ok := x.probe(i, unsafe.Slice(unsafe.StringData(name), len(name)))
+	if !ok {
+		return 0, false
+	}
+	return x.slots[slot] - 1, true
+}

@@ -1,0 +1,269 @@
+package sops
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"reflect"
+	"runtime/debug"
+	"time"
+
+	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/secret"
+)
+
+const (
+	// keyTime bounds one recovery of a data key: somebody may have to type a
+	// passphrase or touch a token.
+	keyTime = 2 * time.Minute
+	// minAgain and maxAgain bound the pause between attempts on a file that
+	// has not changed.
+	minAgain, maxAgain = time.Second, 30 * time.Second
+	// maxStuck is how many readers that hang are given up in favour of
+	// another one. Each costs a thread.
+	maxStuck = 4
+	// bigFile is from where on the garbage of parsing is given back at once.
+	bigFile = 1 << 20
+)
+
+// A load is one attempt to read the file.
+type load struct {
+	begun   time.Time
+	done    chan struct{} // closed at the end
+	indexed chan struct{} // closed once Stat and List can be answered
+
+	// Guarded by Backend.mu. A reader that hangs is given up for another one:
+	// only the last one may go on once it has read the file.
+	reader  int
+	hasRead bool
+}
+
+// due begins a load if it is time for one, and gives the one under way. mu is
+// held.
+func (b *Backend) due() *load {
+	b.asked = true
+	if b.load != nil || b.ctx.Err() != nil || time.Since(b.checked) < recheck {
+		return b.load
+	}
+	return b.start()
+}
+
+// start begins a load if none is under way. mu is held.
+func (b *Backend) start() *load {
+	if b.load == nil {
+		b.load = &load{begun: time.Now(), done: make(chan struct{}), indexed: make(chan struct{})}
+		go b.run(b.load, 0)
+	}
+	return b.load
+}
+
+// restart is start for when there is reason to think that the file has changed:
+// stamps and pauses do not count, and a reader that hangs is given up. mu is held.
+func (b *Backend) restart() *load {
+	b.tried, b.again = stamps{}, 0
+	l := b.load
+	if l == nil {
+		return b.start()
+	}
+	if l.hasRead {
+		b.stale = true
+	} else if time.Since(l.begun) > recheck && b.stuck < maxStuck {
+		b.stuck++
+		l.reader++
+		go b.run(l, l.reader)
+	}
+	return l
+}
+
+// noticed is called when the file or a key file may have changed.
+func (b *Backend) noticed() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.asked && b.ctx.Err() == nil {
+		b.restart()
+	}
+}
+
+// run is one reader of a load.
+func (b *Backend) run(l *load, reader int) {
+	now := takeStamps(b.cfg.File, b.cfg.KeyFiles)
+	if b.settled(now) {
+		b.finish(l, func() {})
+		return
+	}
+	file, err := readFile(b.cfg.File)
+	b.mu.Lock()
+	given := reader != l.reader
+	if given {
+		b.stuck--
+	}
+	l.hasRead = l.hasRead || !given
+	b.mu.Unlock()
+	switch {
+	case given:
+		return
+	case err != nil:
+		b.failed(l, now, err, false)
+	default:
+		b.loaded(l, now, file)
+	}
+	if len(file) > bigFile {
+		debug.FreeOSMemory()
+	}
+}
+
+// settled says that trying again would end as it did last time.
+func (b *Backend) settled(now stamps) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now != b.tried {
+		return false
+	}
+	return b.err == nil || errors.Is(b.err, backend.ErrCorrupt) || time.Since(b.attempt) < b.again
+}
+
+// loaded makes an edition of the bytes of the file.
+func (b *Backend) loaded(l *load, now stamps, file []byte) {
+	b.mu.Lock()
+	good := b.good
+	b.mu.Unlock()
+	if good != nil && bytes.Equal(good.doc.index.file, file) {
+		b.finish(l, func() { b.accept(good, now) })
+		return
+	}
+	doc, err := Parse(file, b.cfg.Format)
+	if err != nil {
+		b.failed(l, now, err, false)
+		return
+	}
+	if good == nil {
+		b.publish(l, doc)
+	}
+	key, err := b.dataKey(doc, good)
+	if err != nil {
+		b.failed(l, now, err, true)
+		return
+	}
+	if err := doc.Unlock(key); err != nil {
+		key.Destroy()
+		b.failed(l, now, err, false)
+		return
+	}
+	e := &edition{doc: doc, dataKey: key}
+	b.finish(l, func() { b.accept(e, now) })
+	b.save(e)
+}
+
+// dataKey recovers the data key. One that is wrapped as before is the one from
+// before: nobody has to touch a token again.
+func (b *Backend) dataKey(doc *Document, good *edition) (*secret.Value, error) {
+	if good != nil && reflect.DeepEqual(good.doc.Keys(), doc.Keys()) {
+		if key, err := b.copyKey(good); err == nil {
+			return key, nil
+		}
+	}
+	ctx, cancel := context.WithTimeout(b.ctx, keyTime)
+	defer cancel()
+	return b.cfg.Keys.DataKey(ctx, doc.Keys())
+}
+
+// copyKey copies the data key of e, which Close may destroy at any time.
+func (b *Backend) copyKey(e *edition) (*secret.Value, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e.dataKey.Len() == 0 {
+		return nil, errClosed
+	}
+	key, err := secret.New(e.dataKey.Len())
+	if err == nil {
+		copy(key.Bytes(), e.dataKey.Bytes())
+	}
+	return key, err
+}
+
+// publish serves the index of a file that is not decrypted yet.
+func (b *Backend) publish(l *load, doc *Document) {
+	b.mu.Lock()
+	b.index = doc
+	changed := b.changed
+	b.mu.Unlock()
+	close(l.indexed)
+	if changed != nil {
+		changed()
+	}
+}
+
+// accept serves e. mu is held.
+func (b *Backend) accept(e *edition, now stamps) {
+	if old := b.good; old != nil && old != e {
+		old.dataKey.Destroy()
+	}
+	b.good, b.index, b.err, b.tried, b.again = e, e.doc, nil, now, 0
+}
+
+// failed keeps the last good version. Without one there is an index only if no
+// more than the key is wrong: names in a forged file are forged too.
+func (b *Backend) failed(l *load, now stamps, err error, keyWrong bool) {
+	err = b.named(err)
+	b.finish(l, func() {
+		if b.err == nil {
+			b.since = time.Now()
+		}
+		if b.good == nil && !keyWrong {
+			b.index = nil
+		}
+		b.err, b.tried, b.attempt = err, now, time.Now()
+		b.again = min(max(minAgain, 2*b.again), maxAgain)
+	})
+}
+
+// finish ends l, and tells whoever wants to know if set has changed anything.
+func (b *Backend) finish(l *load, set func()) {
+	b.mu.Lock()
+	index, err := b.index, b.err
+	if b.ctx.Err() == nil {
+		set()
+	}
+	changed := b.changed
+	if index == b.index && (err == nil) == (b.err == nil) {
+		changed = nil
+	}
+	b.checked, b.load = time.Now(), nil
+	if b.stale {
+		b.stale = false
+		b.tried = stamps{}
+		b.start()
+	}
+	b.mu.Unlock()
+	select {
+	case <-l.indexed:
+	default:
+		close(l.indexed)
+	}
+	close(l.done)
+	if changed != nil {
+		changed()
+	}
+}
+
+// readFile tells what a person can do about it.
+func readFile(name string) ([]byte, error) {
+	file, err := os.ReadFile(name)
+	switch {
+	case err == nil && len(file) == 0:
+		return nil, fmt.Errorf("the file is empty: %w", backend.ErrCorrupt)
+	case err == nil:
+		return file, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("there is no such file: %w", backend.ErrUnavailable)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("no permission to read the file: %w", backend.ErrUnavailable)
+	}
+	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
+		err = pathErr.Err
+	}
+	return nil, fmt.Errorf("%w: %w", err, backend.ErrUnavailable)
+}

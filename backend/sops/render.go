@@ -1,0 +1,270 @@
+package sops
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+	"unsafe"
+
+	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/secret"
+)
+
+// A renderer makes the plaintext of a sub-tree. It parses the file again, since
+// the index has neither comments nor the way a value is written, and such a
+// request is rare.
+type renderer struct {
+	doc  *Document
+	box  *box
+	room []byte // locked memory for all plaintext, the free part
+	path []byte
+	buf  []byte
+}
+
+// render gives the sub-tree at entry i in the file's own format; entry 0 is the
+// whole file, with all documents, as `sops decrypt` prints it.
+func (d *Document) render(i uint32) (*secret.Value, error) {
+	docs, _, err := parseFile(d.index.file, d.format)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", err, backend.ErrCorrupt)
+	}
+	room, err := secret.New(d.roomFor(i))
+	if err != nil {
+		return nil, err
+	}
+	defer room.Destroy()
+	r := renderer{doc: d, box: d.box.Load(), room: room.Bytes()}
+	if i != 0 {
+		return d.renderPart(&r, &docs[0], i)
+	}
+	for n := range docs {
+		if err := r.open(&docs[n], scope{rules: &d.meta.rules}); err != nil {
+			return nil, err
+		}
+	}
+	return d.finish(i, func(w *lockedWriter) error { return emitFile(w, d.format, docs) })
+}
+
+func (d *Document) renderPart(r *renderer, root *node, i uint32) (*secret.Value, error) {
+	n, s := d.locate(root, i)
+	r.path = d.path(i)
+	if err := r.open(n, s); err != nil {
+		return nil, err
+	}
+	return d.finish(i, func(w *lockedWriter) error { return emitPart(w, d.format, n) })
+}
+
+// finish collects what emit writes, and keeps its length for Stat.
+func (d *Document) finish(i uint32, emit func(*lockedWriter) error) (*secret.Value, error) {
+	w := &lockedWriter{}
+	defer w.wipe()
+	if err := emit(w); err != nil {
+		return nil, err
+	}
+	v, err := w.value()
+	if err == nil {
+		d.setSize(i, v.Len())
+	}
+	return v, err
+}
+
+// roomFor is how much plaintext decrypting the sub-tree at i makes at most.
+func (d *Document) roomFor(i uint32) int {
+	end := d.index.next(i)
+	if i == 0 {
+		end = uint32(len(d.index.entries))
+	}
+	n := 0
+	for c := i; c < end; c++ {
+		if e := &d.index.entries[c]; e.sealed {
+			n += int(e.textLen)
+		}
+	}
+	return n
+}
+
+// locate finds the node of entry i, and what the rules make of its place.
+func (d *Document) locate(root *node, i uint32) (*node, scope) {
+	e := &d.index.entries[i]
+	if e.parent == noParent {
+		return root, scope{rules: &d.meta.rules}
+	}
+	parent, s := d.locate(root, e.parent)
+	position := uint32(0)
+	for k := range parent.kids {
+		kid := &parent.kids[k]
+		if kid.kind == kindComment {
+			s.comment(kid.text)
+			continue
+		}
+		in := s.item()
+		if parent.kind == kindMap {
+			in = s.into(kid.name)
+		}
+		if d.index.isMember(i, kid, position) {
+			return kid, in
+		}
+		s.value()
+		if !sealedComment(kid, in) {
+			position++
+		}
+	}
+	panic("sops: index and file differ")
+}
+
+func (x *index) isMember(i uint32, kid *node, position uint32) bool {
+	e := &x.entries[i]
+	if e.nameLen == listItem {
+		return e.name == position && kid.container()
+	}
+	return string(x.bytes(e.name, e.nameLen)) == kid.name
+}
+
+// sealedComment says that an entry of a list is an encrypted comment.
+func sealedComment(n *node, s scope) bool {
+	if n.kind != kindString || !s.encrypted() {
+		return false
+	}
+	p, ok := parseSealed([]byte(n.text))
+	return ok && p.kind == kindComment
+}
+
+// open decrypts all within n, which is at s, in place.
+func (r *renderer) open(n *node, s scope) error {
+	outer := len(r.path)
+	for i := range n.kids {
+		k := &n.kids[i]
+		if k.kind == kindComment {
+			if s.comment(k.text) {
+				r.comment(k)
+			}
+			continue
+		}
+		in := s.item()
+		if n.kind == kindMap {
+			in = s.into(k.name)
+			r.path = append(append(r.path[:outer], k.name...), ':')
+		}
+		var err error
+		if k.container() {
+			err = r.open(k, in)
+		} else if in.encrypted() {
+			err = r.leaf(k)
+		}
+		if err != nil {
+			return err
+		}
+		s.value()
+		r.path = r.path[:outer]
+	}
+	return nil
+}
+
+func (r *renderer) leaf(k *node) error {
+	s, ok := parseSealed([]byte(k.text))
+	if !ok {
+		return nil // null, or empty
+	}
+	plain, buf, err := r.box.open(r.room, r.buf, s, r.path)
+	r.buf = buf
+	if err != nil {
+		return err
+	}
+	r.room = r.room[len(plain):]
+	k.kind, k.text = s.kind, unsafe.String(unsafe.SliceData(plain), len(plain))
+	return nil
+}
+
+// comment decrypts a comment. One that does not decrypt stays as it is, as with
+// sops: old versions did not encrypt comments.
+func (r *renderer) comment(k *node) {
+	n := node{kind: kindString, text: k.text}
+	if r.leaf(&n) == nil && n.kind == kindComment {
+		k.text = n.text
+	}
+}
+
+// typed is the Go value that sops has for a decrypted scalar.
+func (n *node) typed() (any, error) {
+	var v any
+	var err error
+	switch n.kind {
+	case kindNull:
+		return nil, nil
+	case kindString:
+		return n.text, nil
+	case kindInt:
+		v, err = strconv.Atoi(n.text)
+	case kindFloat:
+		v, err = strconv.ParseFloat(n.text, 64)
+	case kindBool:
+		v, err = strconv.ParseBool(n.text)
+	case kindTime:
+		t := time.Time{}
+		err = t.UnmarshalText([]byte(n.text))
+		v = t
+	default:
+		return nil, fmt.Errorf("a value is of a type that no version of sops writes: %w", backend.ErrUnsupported)
+	}
+	if err != nil {
+		return nil, errSealed
+	}
+	return v, nil
+}
+
+// A lockedWriter collects output in locked memory.
+type lockedWriter struct {
+	mem *secret.Value
+	n   int
+	err error
+}
+
+// Write never fails; value reports what went wrong.
+func (w *lockedWriter) Write(p []byte) (int, error) {
+	w.reserve(len(p))
+	if w.err == nil {
+		w.n += copy(w.mem.Bytes()[w.n:], p)
+	}
+	return len(p), nil
+}
+
+func (w *lockedWriter) text(s string) { w.Write(unsafe.Slice(unsafe.StringData(s), len(s))) }
+
+func (w *lockedWriter) reserve(n int) {
+	need := w.n + n
+	if w.err != nil || need <= w.mem.Len() {
+		return
+	}
+	if need > math.MaxInt32 {
+		w.err = fmt.Errorf("the rendered text is too long: %w", backend.ErrUnsupported)
+		return
+	}
+	mem, err := secret.New(max(need, 2*w.mem.Len(), 4096))
+	if err != nil {
+		w.err = err
+		return
+	}
+	copy(mem.Bytes(), w.mem.Bytes()[:w.n])
+	w.wipe()
+	w.mem = mem
+}
+
+func (w *lockedWriter) wipe() {
+	if w.mem != nil {
+		w.mem.Destroy()
+	}
+}
+
+// value moves what was written into a Value of its exact length.
+func (w *lockedWriter) value() (*secret.Value, error) {
+	if w.err != nil {
+		return nil, w.err
+	}
+	v, err := secret.New(w.n)
+	if err != nil {
+		return nil, err
+	}
+	copy(v.Bytes(), w.mem.Bytes()[:w.n])
+	return v, nil
+}
