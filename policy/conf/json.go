@@ -50,8 +50,7 @@ func (r *jsonReader) syntaxError(err error) {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		offset, msg = int64(len(r.src)), "the file ends in the middle"
 	}
-	at := cursor{line: 1, col: 1}
-	r.problems.Addf(at.advance(r.src, int(offset)), "reading JSON: %s", strings.TrimPrefix(msg, "jsontext: "))
+	r.problems.Addf(posAt(r.src, int(offset)), "reading as JSON, since it begins with {: %s", msg)
 }
 
 func (r *jsonReader) value() (Node, error) {
@@ -161,6 +160,12 @@ func take[T any](slab *[]T, from []T) []T {
 type cursor struct {
 	offset    int
 	line, col int32
+}
+
+// posAt is the place of one offset.
+func posAt(src string, offset int) Pos {
+	c := cursor{line: 1, col: 1}
+	return c.advance(src, offset)
 }
 
 func (c *cursor) advance(src string, offset int) Pos {

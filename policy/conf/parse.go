@@ -16,6 +16,7 @@ func Parse(file string, data []byte) (*Node, error) {
 	} else {
 		doc = parseYAML(data, problems)
 	}
+	problems.doc = doc
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
@@ -23,6 +24,9 @@ func Parse(file string, data []byte) (*Node, error) {
 		problems.Addf(doc.Pos, "want a map of settings, have %v", doc.Kind)
 		return nil, problems
 	}
+	// In YAML the first key stands at the same place, and a problem with the
+	// document as a whole must not be taken for one with that key.
+	doc.Pos.Col = 0
 	return doc, nil
 }
 
