@@ -1,0 +1,257 @@
+// Package permission holds the proof that the permission check is the kernel's:
+// what caller.Lookup and policy.Owned.Permits say of random callers and files
+// is compared with what the kernel does on a tmpfs.
+package permission
+
+import (
+	"encoding/gob"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/secretfs/secretfs/fs/caller"
+	"github.com/secretfs/secretfs/policy"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	identities = 500 // in each namespace
+	branches   = 8   // for each identity
+)
+
+func TestMain(m *testing.M) {
+	var err error
+	switch os.Getenv(roleEnv) {
+	case roleChild:
+		err = playCaller()
+	case roleNest:
+		err = nest()
+	default:
+		os.Exit(m.Run())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// seed may be given to repeat a failure.
+func seed(t *testing.T) uint64 {
+	const env = "SECRETFS_TEST_SEED"
+	s := uint64(time.Now().UnixNano())
+	if given := os.Getenv(env); given != "" {
+		var err error
+		if s, err = strconv.ParseUint(given, 10, 64); err != nil {
+			t.Fatalf("%s: %v", env, err)
+		}
+	}
+	t.Logf("repeat with %s=%d", env, s)
+	return s
+}
+
+func TestPermissionIsTheKernels(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: needs root, to be every other user")
+	}
+	tree := mountTree(t)
+	proc, err := caller.Open("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = proc.Close() })
+	s := seed(t)
+	grounds := map[string]int{}
+	combinations := 0
+	for i, ns := range namespaces {
+		t.Run(ns.name, func(t *testing.T) {
+			p := &prover{t: t, ns: ns, tree: tree, proc: proc, rand: rand.New(rand.NewPCG(s, uint64(i))), grounds: grounds}
+			p.start()
+			for range identities {
+				p.round()
+			}
+			combinations += identities * branches
+		})
+	}
+	if t.Failed() || combinations < len(namespaces)*identities*branches {
+		return // or skipped in part, as has been said
+	}
+	t.Logf("%d combinations; calls by what decided: %v", combinations, grounds)
+	for _, by := range []string{policy.ByOwner, policy.ByGroup, policy.ByOther, policy.ByDACOverride, policy.ByDACReadSearch, ""} {
+		if grounds[by] < 1000 {
+			t.Errorf("%q decided only %d calls: the draw proves little", by, grounds[by])
+		}
+	}
+}
+
+// mountTree makes a tmpfs with the branches 0/d/f, 1/d/f and so on.
+func mountTree(t *testing.T) *os.File {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=0755,size=1m"); err != nil {
+		t.Skipf("SKIPPED: mounting a tmpfs is not permitted: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Errorf("leaving a tmpfs behind: %v", err)
+		}
+	})
+	for i := range branches {
+		d := fmt.Sprintf("%s/%d/d", dir, i)
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(d+"/f", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tree, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tree.Close() })
+	return tree
+}
+
+// A prover compares for one namespace.
+type prover struct {
+	t       *testing.T
+	ns      namespace
+	tree    *os.File
+	proc    *caller.Proc
+	rand    *rand.Rand
+	grounds map[string]int // ground -> calls
+
+	in  *gob.Encoder
+	out *gob.Decoder
+}
+
+func (p *prover) start() {
+	p.t.Helper()
+	cmd := exec.Command("/proc/self/exe")
+	role := roleChild
+	cmd.Stderr = os.Stderr
+	cmd.ExtraFiles = []*os.File{p.tree}
+	ns := p.ns
+	if ns.started != nil {
+		role, ns = roleNest, *ns.started
+	}
+	cmd.Env = []string{roleEnv + "=" + role, "GORACE=atexit_sleep_ms=0"}
+	if ns.uids != nil {
+		cmd.SysProcAttr = inUserNS(ns.uids, ns.gids)
+	}
+	stdin, err1 := cmd.StdinPipe()
+	stdout, err2 := cmd.StdoutPipe()
+	if err1 != nil || err2 != nil {
+		p.t.Fatal(err1, err2)
+	}
+	if err := cmd.Start(); err != nil {
+		if ns.uids != nil {
+			p.t.Skipf("SKIPPED: user namespaces are not permitted: %v", err)
+		}
+		p.t.Fatal(err)
+	}
+	p.in, p.out = gob.NewEncoder(stdin), gob.NewDecoder(stdout)
+	p.t.Cleanup(func() {
+		_ = stdin.Close()
+		_, _ = io.Copy(io.Discard, stdout)
+		if err := cmd.Wait(); err != nil {
+			p.t.Errorf("the caller ended with %v", err)
+		}
+	})
+}
+
+func (p *prover) round() {
+	id := drawIdentity(p.rand, p.ns)
+	var r ready
+	p.exchange(id, &r)
+	if r.Err != "" {
+		p.t.Fatalf("putting on %+v: %s", id, r.Err)
+	}
+	var drawn [branches]branch
+	var trials []trial
+	for i := range drawn {
+		drawn[i] = drawBranch(p.rand, p.ns, id)
+		p.grow(i, drawn[i])
+		trials = append(trials, trialsOf(i, drawn[i], id)...)
+	}
+	seen := p.lookup(uint32(r.TID), id)
+	calls := make([]call, len(trials))
+	for i := range trials {
+		calls[i] = trials[i].call
+	}
+	var results []unix.Errno
+	p.exchange(calls, &results)
+	for i, tr := range trials {
+		p.compare(id, seen, tr, results[i])
+	}
+}
+
+func (p *prover) exchange(question, answer any) {
+	p.t.Helper()
+	if err := p.in.Encode(question); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := p.out.Decode(answer); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *prover) grow(i int, b branch) {
+	p.t.Helper()
+	for depth, name := range []string{"", "/d", "/d/f"} {
+		path, o := strconv.Itoa(i)+name, b[depth]
+		if err := unix.Fchownat(int(p.tree.Fd()), path, int(o.UID), int(o.GID), 0); err != nil {
+			p.t.Fatal(err)
+		}
+		if err := unix.Fchmodat(int(p.tree.Fd()), path, o.Mode, 0); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+// seen is the caller as it shows in OPEN and in ACCESS. The FUSE header has the
+// ids that the kernel checks with: those for files, and in access(2) the real
+// ones.
+type seen struct{ open, access, effAccess policy.Caller }
+
+func (p *prover) lookup(tid uint32, id identity) seen {
+	p.t.Helper()
+	fsuid, _ := outside(p.ns.uids, id.FSUID)
+	fsgid, _ := outside(p.ns.gids, id.FSGID)
+	ruid, _ := outside(p.ns.uids, id.RUID)
+	rgid, _ := outside(p.ns.gids, id.RGID)
+	open, err1 := p.proc.Lookup(tid, fsuid, fsgid, caller.NeedPower)
+	access, err2 := p.proc.Lookup(tid, ruid, rgid, caller.NeedReal)
+	effAccess, err3 := p.proc.Lookup(tid, fsuid, fsgid, caller.NeedReal)
+	if err1 != nil || err2 != nil || err3 != nil {
+		p.t.Fatal(err1, err2, err3)
+	}
+	return seen{open, access, effAccess}
+}
+
+func (p *prover) compare(id identity, s seen, tr trial, errno unix.Errno) {
+	p.t.Helper()
+	c := &s.open
+	switch tr.Kind {
+	case callAccess:
+		c = &s.access
+	case callEffAccess:
+		c = &s.effAccess
+	}
+	ok, by := tr.permits(c)
+	p.grounds[by]++
+	if errno != 0 && errno != unix.EACCES {
+		p.t.Fatalf("%+v: %v, which is not about permission", tr, errno)
+	}
+	if ok != (errno == 0) {
+		p.t.Fatalf("%s: the kernel says %v, we say %v by %q\nidentity %+v\n  caller %+v\n   trial %s",
+			p.ns.name, errno, ok, by, id, *c, tr)
+	}
+	if tr.suffices(c) && errno != 0 {
+		p.t.Fatalf("%s: ids %d:%d should suffice, the kernel says %v\nidentity %+v\n   trial %s", p.ns.name, c.UID, c.GID, errno, id, tr)
+	}
+}
