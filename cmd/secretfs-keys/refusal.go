@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"strings"
 	"syscall"
@@ -73,8 +74,11 @@ func answerOf(err error) (status int, code string) {
 }
 
 // lacksCredentials knows the phrases of AWS, Google and Azure, which have no
-// exported type for it.
+// exported type for it. The only files read are those with credentials.
 func lacksCredentials(err error) bool {
+	if errors.As(err, new(*fs.PathError)) {
+		return true
+	}
 	text := err.Error()
 	for _, phrase := range []string{"get credentials:", "could not find default credentials", "failed to acquire a token"} {
 		if strings.Contains(text, phrase) {
@@ -86,16 +90,17 @@ func lacksCredentials(err error) bool {
 
 func networkCause(err error) string {
 	var (
+		op    *net.OpError
 		errno syscall.Errno
 		dns   *net.DNSError
 		cert  *tls.CertificateVerificationError
 		other net.Error
 	)
 	switch {
-	case errors.As(err, &errno):
-		return errno.Error()
 	case errors.As(err, &dns):
 		return "no address for " + dns.Name
+	case errors.As(err, &op) && errors.As(op, &errno):
+		return errno.Error()
 	case errors.As(err, &cert):
 		return "its TLS certificate is not trusted"
 	case errors.As(err, &other) && other.Timeout():
