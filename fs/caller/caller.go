@@ -45,6 +45,8 @@ const (
 	// NeedReal is NeedPower for FUSE_ACCESS: access(2) checks with the real
 	// ids, the groups of the caller, and its permitted capabilities if the
 	// real user is root, none if not (access_override_creds of fs/open.c).
+	// Together with NeedPower it is for what may be chdir(2), the search of
+	// a directory: the effective ids win where the header's are both.
 	NeedReal
 
 	NeedAll = NeedPower | NeedFile | NeedInit
@@ -107,15 +109,17 @@ func (t *task) process(c *policy.Caller, needs Needs) error {
 	if needs&(NeedPower|NeedReal) == 0 {
 		return nil
 	}
-	return t.power(c, s, needs&NeedReal != 0)
-}
-
-// power fills in groups and capabilities where they are the thread's to use.
-func (t *task) power(c *policy.Caller, s status, access bool) error {
-	access = access && c.UID == s.uid.real && c.GID == s.gid.real
-	if !access && (c.UID != s.uid.fs || c.GID != s.gid.fs) {
+	effective := c.UID == s.uid.fs && c.GID == s.gid.fs
+	access := needs&NeedReal != 0 && c.UID == s.uid.real && c.GID == s.gid.real &&
+		(!effective || needs&NeedPower == 0)
+	if !effective && !access {
 		return nil
 	}
+	return t.power(c, s, access)
+}
+
+// power fills in groups and capabilities, which are the thread's to use.
+func (t *task) power(c *policy.Caller, s status, access bool) error {
 	var err error
 	if c.Groups, err = parseGroups(s.groups); err != nil {
 		return fmt.Errorf("status: %w", err)

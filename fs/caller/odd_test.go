@@ -100,6 +100,11 @@ func TestLookupOfOddThreads(t *testing.T) {
 			but(fileHolder, func(c *policy.Caller) { c.UID, c.GID, c.DACOverride = 1000, 980, true }),
 		},
 		{
+			"but what may be chdir(2) is done by the effective ones",
+			map[string]string{"status": strings.NewReplacer("Uid:\t990", "Uid:\t993", "Gid:\t980", "Gid:\t983").Replace(statusText)},
+			993, 983, NeedReal | NeedPower, fileHolder,
+		},
+		{
 			"a kernel thread has no executable",
 			map[string]string{"exe": ""},
 			993, 983, NeedAll,

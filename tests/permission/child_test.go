@@ -54,6 +54,7 @@ const (
 	callStat
 	callAccess    // by the real ids
 	callEffAccess // by the effective ones: AT_EACCESS
+	callChdir
 )
 
 func (c call) run() unix.Errno {
@@ -71,6 +72,10 @@ func (c call) run() unix.Errno {
 		err = unix.Faccessat(treeFD, c.Path, c.Arg, 0)
 	case callEffAccess:
 		err = unix.Faccessat(treeFD, c.Path, c.Arg, unix.AT_EACCESS)
+	case callChdir:
+		if err = unix.Fchdir(treeFD); err == nil {
+			err = unix.Chdir(c.Path)
+		}
 	}
 	errno, _ := err.(unix.Errno)
 	return errno
@@ -104,7 +109,11 @@ func playCaller() error {
 func wear(id identity, on chan<- ready, calls <-chan []call, results chan<- []unix.Errno) {
 	runtime.LockOSThread()
 	r := ready{TID: unix.Gettid()}
-	if err := id.putOn(); err != nil {
+	err := unix.Unshare(unix.CLONE_FS) // a working directory of its own
+	if err == nil {
+		err = id.putOn()
+	}
+	if err != nil {
 		r.Err = err.Error()
 	}
 	on <- r

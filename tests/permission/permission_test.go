@@ -178,7 +178,7 @@ func (p *prover) round() {
 		p.grow(i, drawn[i])
 		trials = append(trials, trialsOf(i, drawn[i], id)...)
 	}
-	seen := p.lookup(uint32(r.TID), id)
+	found := p.lookup(uint32(r.TID), id)
 	calls := make([]call, len(trials))
 	for i := range trials {
 		calls[i] = trials[i].call
@@ -186,7 +186,7 @@ func (p *prover) round() {
 	var results []unix.Errno
 	p.exchange(calls, &results)
 	for i, tr := range trials {
-		p.compare(id, seen, tr, results[i])
+		p.compare(id, &found, tr, results[i])
 	}
 }
 
@@ -213,10 +213,10 @@ func (p *prover) grow(i int, b branch) {
 	}
 }
 
-// seen is the caller as it shows in OPEN and in ACCESS. The FUSE header has the
-// ids that the kernel checks with: those for files, and in access(2) the real
-// ones.
-type seen struct{ open, access, effAccess policy.Caller }
+// seen is the caller as it shows in OPEN and in ACCESS, by the kind of call. The
+// FUSE header has the ids that the kernel checks with: those for files, and in
+// access(2) the real ones.
+type seen [callChdir + 1]policy.Caller
 
 func (p *prover) lookup(tid uint32, id identity) seen {
 	p.t.Helper()
@@ -224,24 +224,28 @@ func (p *prover) lookup(tid uint32, id identity) seen {
 	fsgid, _ := outside(p.ns.gids, id.FSGID)
 	ruid, _ := outside(p.ns.uids, id.RUID)
 	rgid, _ := outside(p.ns.gids, id.RGID)
-	open, err1 := p.proc.Lookup(tid, fsuid, fsgid, caller.NeedPower)
-	access, err2 := p.proc.Lookup(tid, ruid, rgid, caller.NeedReal)
-	effAccess, err3 := p.proc.Lookup(tid, fsuid, fsgid, caller.NeedReal)
-	if err1 != nil || err2 != nil || err3 != nil {
-		p.t.Fatal(err1, err2, err3)
+	var found seen
+	for kind, as := range map[callKind]struct {
+		uid, gid uint32
+		needs    caller.Needs
+	}{
+		callOpen:      {fsuid, fsgid, caller.NeedPower},
+		callStat:      {fsuid, fsgid, caller.NeedPower},
+		callAccess:    {ruid, rgid, caller.NeedReal},
+		callEffAccess: {fsuid, fsgid, caller.NeedReal},
+		callChdir:     {fsuid, fsgid, caller.NeedReal | caller.NeedPower},
+	} {
+		var err error
+		if found[kind], err = p.proc.Lookup(tid, as.uid, as.gid, as.needs); err != nil {
+			p.t.Fatal(err)
+		}
 	}
-	return seen{open, access, effAccess}
+	return found
 }
 
-func (p *prover) compare(id identity, s seen, tr trial, errno unix.Errno) {
+func (p *prover) compare(id identity, found *seen, tr trial, errno unix.Errno) {
 	p.t.Helper()
-	c := &s.open
-	switch tr.Kind {
-	case callAccess:
-		c = &s.access
-	case callEffAccess:
-		c = &s.effAccess
-	}
+	c := &found[tr.Kind]
 	ok, by := tr.permits(c)
 	p.grounds[by]++
 	if errno != 0 && errno != unix.EACCES {

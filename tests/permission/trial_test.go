@@ -67,6 +67,7 @@ func trialsOf(i int, b branch, id identity) []trial {
 		open(file, b[:], unix.O_RDWR, policy.WantRead|policy.WantWrite),
 		open(dir, b[:2], unix.O_RDONLY|unix.O_DIRECTORY, policy.WantRead),
 		{call{callStat, file, 0}, b[:], 0},
+		{call{callChdir, dir, 0}, b[:2], policy.WantExec},
 	}
 	for mode := range uint32(8) {
 		trials = append(trials, trial{call{callAccess, file, mode}, b[:], policy.Want(mode)})
