@@ -28,7 +28,7 @@ func (s *idSnapshot) file(perm *Perm) (owned Owned, unknown string) {
 func (s *idSnapshot) dir(perm *Perm, mode uint32) (owned Owned, unknown string) {
 	uid, gid, unknown := s.owner(perm)
 	if unknown != "" {
-		everyones := mode >> 6 & mode >> 3 & mode & 7
+		everyones := (mode >> 6) & (mode >> 3) & mode & 7
 		return Owned{Mode: mode&0o700 | everyones, Dir: true}, unknown
 	}
 	return Owned{UID: uid, GID: gid, Mode: mode, Dir: true}, ""

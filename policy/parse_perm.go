@@ -40,7 +40,7 @@ func principal(f conf.Fields, byName, byNumber, fallback string) string {
 		}
 		id, ok := parseID(n.Text)
 		if n.Kind != conf.Number || !ok {
-			f.Addf(byNumber, "want a number from 0 to %d", maxID)
+			f.Addf(byNumber, "want a number from 0 to %d, have %s", uint32(maxID), n.Written())
 			return fallback
 		}
 		return formatID(id)
@@ -184,9 +184,10 @@ func (in *interner) intern(perm Perm) *Perm {
 	if known := in.perms[string(in.key)]; known != nil {
 		return known
 	}
-	perm.Owner, perm.Group = strings.Clone(perm.Owner), strings.Clone(perm.Group)
-	in.perms[string(in.key)] = &perm
-	return &perm
+	kept := perm // on the heap, which perm itself need not be
+	kept.Owner, kept.Group = strings.Clone(perm.Owner), strings.Clone(perm.Group)
+	in.perms[string(in.key)] = &kept
+	return &kept
 }
 
 // append adds a text that has no control characters in it.

@@ -33,6 +33,7 @@ func OpenAt(n *Node, pos Pos, problems *Problems, known ...string) Fields {
 	if n.Kind != Map {
 		if n.Kind != Null {
 			problems.Addf(n.Pos, "want a map, have %v", n.Kind)
+			f.problems = NewProblems("", nil) // what else is missing follows from that
 		}
 		f.node = nil
 	}

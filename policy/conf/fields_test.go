@@ -96,10 +96,10 @@ f:2:9: choice: want one of red, green; have "grene"; did you mean "green"?
 f:3:7: bool: want true or false, have the text "yes"
 f:4:7: wait: want a length of time like "30s", "5m" or "24h", have the number 30
 f:5:7: path: is empty
-f:6:12: texts.[1]: want a text, have the number 2
-f:6:15: texts.[2]: is empty
-f:6:19: texts.[3]: has a space in it
-f:6:26: texts.[4]: want a text, have a list
+f:6:12: texts.1: want a text, have the number 2
+f:6:15: texts.2: is empty
+f:6:19: texts.3: has a space in it
+f:6:26: texts.4: want a text, have a list
 f:7:8: paths: want a list, have the text "k"
 f:8:14: map.inner: want a text, have a map
 f:8:18: map.iner: unknown key; did you mean "inner"?

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -114,9 +115,9 @@ func findKeys(n *Node, way []string, ways map[Pos]string) {
 	}
 	keys := n.Keys()
 	for i := range n.Items() {
-		step := fmt.Sprintf("[%d]", i)
+		step := strconv.Itoa(i)
 		if n.Kind == Map {
-			step = keys[i].Name
+			step = stepName(keys[i].Name)
 		}
 		inner := append(way, step)
 		item := &n.Items()[i]
@@ -126,4 +127,13 @@ func findKeys(n *Node, way []string, ways map[Pos]string) {
 			note(keys[i].Pos, inner)
 		}
 	}
+}
+
+// stepName quotes a name that would not be plain between two dots.
+func stepName(name string) string {
+	plain := func(r rune) bool { return r > ' ' && r != '.' && r != '"' && strconv.IsPrint(r) }
+	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return !plain(r) }) {
+		return strconv.Quote(name)
+	}
+	return name
 }

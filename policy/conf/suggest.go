@@ -26,7 +26,7 @@ func Suggest(name string, known []string) string {
 }
 
 func didYouMean(name string, known []string) string {
-	best, least := "", max(1, min(2, (len(name)+1)/3))+1
+	best, least := "", max(1, min(2, (len(name)+2)/3))+1
 	for _, k := range known {
 		if d := distance(strings.ToLower(name), k, least); d < least {
 			best, least = k, d
