@@ -24,7 +24,8 @@ const (
 )
 
 // solveGPG runs gpg as sops does, but never lets it ask a person: a key with a
-// passphrase works while gpg-agent holds it.
+// passphrase works while gpg-agent holds it. An agent that gpg starts lives on, in
+// a session of its own, as after any use of gpg.
 func solveGPG(ctx context.Context, q *Request) (*secret.Value, error) {
 	if _, err := os.Stat(q.GnupgHome); err != nil {
 		return nil, Refuse(backend.ErrLocked, "%s: GnuPG home %s: %v", q.Key, q.GnupgHome, bare(err))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"strings"
 
 	"filippo.io/age"
 	"filippo.io/age/plugin"
@@ -33,7 +32,7 @@ func solvePlugin(_ context.Context, q *Request) (*secret.Value, error) {
 	if len(causes) == 0 {
 		return nil, errNoMatch
 	}
-	return nil, Refuse(worst(causes), "%s", strings.TrimPrefix(list("; ", causes), "; "))
+	return nil, Refuse(worst(causes), "%s", sentence(nil, causes, nil))
 }
 
 func unwrapByPlugin(k MasterKey, encoding string) (*secret.Value, error) {

@@ -76,7 +76,7 @@ func TestPluginHangs(t *testing.T) {
 		kind  error
 	}{
 		"deadline": {func(ctx context.Context) (context.Context, context.CancelFunc) {
-			return context.WithTimeout(ctx, time.Second)
+			return context.WithTimeout(ctx, 5*time.Second)
 		}, backend.ErrTimeout},
 		"cancel": {cancelOnceRunning(pidFile), context.Canceled},
 	} {

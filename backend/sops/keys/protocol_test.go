@@ -3,7 +3,6 @@ package keys
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"net"
 	"strings"
@@ -175,12 +174,4 @@ func FuzzReadAnswer(f *testing.F) {
 			t.Errorf("kind %v, sentence %q", told.kind, told.text)
 		}
 	})
-}
-
-func TestAnswerNeedsNoGiantBuffer(t *testing.T) {
-	head := binary.BigEndian.AppendUint32(nil, maxRequest)
-	n := testing.AllocsPerRun(1, func() { readRequest(bytes.NewReader(head)) })
-	if n > 20 {
-		t.Errorf("%v allocations for four bytes", n)
-	}
 }

@@ -80,19 +80,24 @@ func (s *search) openGroup(ctx context.Context, g Group, open opener) *secret.Va
 		if err == nil {
 			return v
 		}
-		if !errors.Is(err, errNoMatch) && !slices.ContainsFunc(s.causes, func(c error) bool { return c.Error() == err.Error() }) {
-			s.causes = append(s.causes, err)
-		}
 		if !errors.Is(err, errNoMatch) {
-			s.tried[k.String()] = true
+			s.note(k, err)
 		}
 	}
 	return nil
 }
 
+// note keeps each cause once: groups may share a recipient.
+func (s *search) note(k MasterKey, err error) {
+	s.tried[k.String()] = true
+	if !slices.ContainsFunc(s.causes, func(c error) bool { return c.Error() == err.Error() }) {
+		s.causes = append(s.causes, err)
+	}
+}
+
 func (s *search) interrupted(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return Refuse(backend.ErrTimeout, "no data key before the deadline%s", list("; ", s.causes))
+		return Refuse(backend.ErrTimeout, "%s", sentence([]string{"no data key before the deadline"}, s.causes, nil))
 	}
 	return fmt.Errorf("recovering the data key: %w", err)
 }
@@ -129,24 +134,18 @@ func (s *search) combine(h *hand) (*secret.Value, error) {
 
 // explain says why there is no data key, each cause once.
 func (s *search) explain(h *hand) error {
-	var b strings.Builder
+	var parts []string
 	if len(s.groups) > 1 {
-		fmt.Fprintf(&b, "opened %d of the %d key groups needed: ", s.opened(), s.need)
+		parts = append(parts, fmt.Sprintf("opened %d of the %d key groups needed", s.opened(), s.need))
 	}
 	lead := "no identity matches "
 	if len(h.ages)+len(h.plugins)+len(h.pgp) == 0 {
 		lead = "no identity is at hand for "
 	}
-	var parts []string
 	if who := recipients(s.unmatched()); who != "" {
 		parts = append(parts, lead+who)
 	}
-	for _, err := range s.causes {
-		parts = append(parts, err.Error())
-	}
-	parts = append(parts, h.problems...)
-	b.WriteString(strings.Join(parts, "; "))
-	return Refuse(worst(s.causes), "%s", b.String())
+	return Refuse(worst(s.causes), "%s", sentence(parts, s.causes, h.problems))
 }
 
 // unmatched are the master keys of the closed groups that nothing was tried on.
@@ -179,11 +178,10 @@ func recipients(names []string) string {
 	}
 }
 
-// list joins errs, each after sep.
-func list(sep string, errs []error) string {
-	var b strings.Builder
-	for _, err := range errs {
-		b.WriteString(sep + err.Error())
+// sentence puts everything that is known on one line.
+func sentence(parts []string, causes []error, problems []string) string {
+	for _, err := range causes {
+		parts = append(parts, err.Error())
 	}
-	return b.String()
+	return strings.Join(append(parts, problems...), "; ")
 }

@@ -74,10 +74,13 @@ func solveWithin(ctx context.Context, solve Solver, q *Request) (*secret.Value, 
 	}()
 	select {
 	case o := <-done:
-		return o.v, o.err
+		// What fails after the deadline fails because of it.
+		if o.err == nil || ctx.Err() == nil {
+			return o.v, o.err
+		}
 	case <-ctx.Done():
-		return nil, Refuse(backend.ErrTimeout, "%s: no answer within %v", q.Key, q.timeout().Round(time.Millisecond))
 	}
+	return nil, Refuse(backend.ErrTimeout, "%s: no answer within %v", q.Key, q.timeout().Round(time.Millisecond))
 }
 
 // HelperConn takes the connection of this helper process from HelperFD, after

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -55,15 +56,13 @@ type Doc struct {
 func Encrypt(t testing.TB, config string, env []string, args ...string) *Doc {
 	t.Helper()
 	dir := t.TempDir()
-	file, rules := filepath.Join(dir, "doc.json"), filepath.Join(dir, ".sops.yaml")
+	file, rules := filepath.Join(dir, "doc.json"), "/dev/null"
 	write(t, file, `{"token": "`+plaintext+`"}`)
 	if config != "" {
+		rules = filepath.Join(dir, ".sops.yaml")
 		write(t, rules, config)
-		args = append([]string{"--config", rules}, args...)
-	} else {
-		args = append([]string{"--config", "/dev/null"}, args...)
 	}
-	args = append(append([]string{"--disable-version-check"}, args[:2]...), append([]string{"encrypt"}, append(args[2:], file)...)...)
+	args = slices.Concat([]string{"--disable-version-check", "--config", rules, "encrypt"}, args, []string{file})
 	cmd := exec.Command(Tool(t, "sops"), args...)
 	cmd.Env = append([]string{"HOME=" + dir, "PATH=" + os.Getenv("PATH")}, env...)
 	var stderr bytes.Buffer
