@@ -1,3 +1,80 @@
 package main
 
-func runHolder([]string) int { return exitFailed }
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+
+	"github.com/secretfs/secretfs/backend/sops/keys"
+	"github.com/secretfs/secretfs/fs/mount"
+)
+
+// runHolder holds the mount of one policy: `secretfs holder POLICY`.
+func runHolder(args []string) int {
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if len(args) != 1 {
+		log.Error("a holder is started by secretfs mount")
+		return exitUsage
+	}
+	debug.SetGCPercent(50)
+	err := mount.Run(mount.Config{
+		WorkerArgs: []string{"worker", args[0]},
+		HelperArgs: helperArgs,
+		Ready:      ready(),
+		Log:        log,
+	})
+	if refused, ok := errors.AsType[*mount.ExitError](err); ok {
+		return refused.Code // the worker has said why
+	}
+	if err != nil {
+		log.Error("holding the mount", "error", err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+// ready tells whoever started us in the background.
+func ready() func() {
+	fd, err := strconv.Atoi(os.Getenv(readyEnv))
+	os.Unsetenv(readyEnv)
+	if err != nil {
+		return nil
+	}
+	f := os.NewFile(uintptr(fd), "ready")
+	return func() {
+		_, _ = f.WriteString("mounted") // whoever waited may be gone
+		f.Close()
+	}
+}
+
+// helperArgs is how the helpers of each kind are started.
+func helperArgs(kind string) (program string, args []string) {
+	switch kind {
+	case keys.KindGPG, keys.KindPlugin:
+		return "/proc/self/exe", []string{"helper", kind}
+	case keys.KindKeys:
+		return keysProgram(), nil
+	}
+	return "", nil
+}
+
+// keysProgram is secretfs-keys: beside this program, else in PATH.
+func keysProgram() string {
+	const name = "secretfs-keys"
+	if self, err := os.Executable(); err == nil {
+		if beside := filepath.Join(filepath.Dir(self), name); isExecutable(beside) {
+			return beside
+		}
+	}
+	path, _ := exec.LookPath(name)
+	return path
+}
+
+func isExecutable(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
+}

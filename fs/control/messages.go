@@ -105,3 +105,8 @@ type WaitRequest struct {
 type UmountRequest struct {
 	Lazy bool `json:"lazy"`
 }
+
+// An UpgradeRequest names the program to go on with, by absolute path.
+type UpgradeRequest struct {
+	Binary string `json:"binary"`
+}

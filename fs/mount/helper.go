@@ -30,7 +30,7 @@ func (h *Holder) handleHelper(m *message) (answer, error) {
 		return answer{}, fmt.Errorf("starting helper %q: no such helper", r.Kind)
 	}
 	cmd := exec.Command(program, args...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = m.files[0], m.files[0], os.Stderr
+	cmd.ExtraFiles, cmd.Stderr = m.files, os.Stderr // the socket is descriptor 3
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Dir = "/"
 	if err := cmd.Start(); err != nil {

@@ -107,23 +107,29 @@ func dropCapabilities() error {
 			return fmt.Errorf("locking up the worker: dropping capability %d: %w", c, err)
 		}
 	}
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var have [2]unix.CapUserData
-	if err := unix.Capget(&header, &have[0]); err != nil {
+	have := [2]unix.CapUserData{}
+	if err := unix.Capget(&capHeader, &have[0]); err != nil {
 		return fmt.Errorf("locking up the worker: %w", err)
 	}
-	var want [2]unix.CapUserData
-	for i := range want {
+	for i := range capWant {
 		// What a container's bounding set lacks cannot be had.
-		want[i].Permitted = mask[i] & have[i].Permitted
-		want[i].Effective = want[i].Permitted
+		capWant[i].Permitted = mask[i] & have[i].Permitted
+		capWant[i].Effective = capWant[i].Permitted
 	}
-	header.Pid = 0
-	if err := everyThread(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&want[0]))); err != nil {
+	capHeader.Pid = 0
+	err := everyThread(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&capHeader)), uintptr(unsafe.Pointer(&capWant[0])))
+	if err != nil {
 		return fmt.Errorf("locking up the worker: %w", err)
 	}
 	return nil
 }
+
+// capset(2) gets these on every thread, so they must not lie on a stack that
+// can move.
+var (
+	capHeader = unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	capWant   [2]unix.CapUserData
+)
 
 // everyThread makes a system call that changes only the calling thread on all
 // threads of the process.

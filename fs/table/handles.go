@@ -117,3 +117,13 @@ func (t *Table) Objects() map[int32]bool {
 }
 
 func fh(slot, gen uint32) uint64 { return uint64(gen)<<32 | uint64(slot) }
+
+// Uses says whether an open handle reads from object or a node carries it.
+func (t *Table) Uses(object int32) bool {
+	if t.Objects()[object] {
+		return true
+	}
+	found := false
+	t.EachCarried(func(_ NodeID, c Carried) { found = found || c.Object == object })
+	return found
+}

@@ -29,11 +29,12 @@ const Root NodeID = 1
 var ErrFull = errors.New("node table is full")
 
 const (
-	magic = 0x73666e7461623031
+	magic = 0x73666e7461623032
 
 	maxNodes   = 1 << 20
 	maxHandles = 1 << 20
 	maxPaths   = 256 << 20
+	maxVersion = 32
 	retrySlots = 1 << 12
 
 	headerSize = 4096
@@ -51,7 +52,7 @@ type header struct {
 	paths   atomic.Uint64 // bytes of the path heap in use
 }
 
-// nodeRecord is 64 bytes. pathAt to primary never change once counted. backing
+// nodeRecord is 128 bytes. pathAt to primary never change once counted. backing
 // guards size and version: 0 while they are being written.
 type nodeRecord struct {
 	pathAt  uint32
@@ -62,8 +63,12 @@ type nodeRecord struct {
 	current atomic.Uint32 // on the primary: index of what LOOKUP answers
 	backing atomic.Int32
 	size    int64
-	version [28]byte
+	changed int64 // on the primary: when the seen version came, Unix ns
+	seenLen uint32
 	verLen  uint32
+	seen    [maxVersion]byte // on the primary: the version that watchers know of
+	version [maxVersion]byte
+	_       [16]byte
 }
 
 type handleRecord struct {

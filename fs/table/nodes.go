@@ -4,13 +4,15 @@ import (
 	"sync/atomic"
 )
 
-// Intern gives the node id of path, the same for the life of the table. The
-// empty path is the root.
+// Intern gives the node id that LOOKUP of path answers, made when it is first
+// asked for. The empty path is the root. A path that turns from a file into a
+// directory or back gets a new node, because the kernel holds on to a node's
+// type.
 func (t *Table) Intern(path string, dir bool) (NodeID, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if i, ok := t.byPath[path]; ok {
-		return id(i), nil
+	if i, ok := t.byPath[path]; ok && t.nodes[i].dir == kind(dir) {
+		return id(t.nodes[i].current.Load()), nil
 	}
 	at, err := t.addPath(path)
 	if err != nil {
@@ -48,16 +50,13 @@ func (t *Table) addNode(s nodeSpec) (uint32, error) {
 	}
 	n := &t.nodes[i]
 	n.pathAt, n.pathLen, n.primary = s.pathAt, uint16(s.pathLen), s.primary
-	n.next, n.dir = 0, 0
-	if s.dir {
-		n.dir = 1
-	}
+	n.next, n.dir = 0, kind(s.dir)
 	if s.primary == 0 {
 		n.primary = i
 	}
 	n.current.Store(i)
 	n.backing.Store(0)
-	n.size, n.verLen = 0, 0
+	n.size, n.verLen, n.seenLen, n.changed = 0, 0, 0, 0
 	t.head.nodes.Store(i + 1)
 	return i, nil
 }
@@ -175,13 +174,50 @@ func (t *Table) Carry(n NodeID, c Carried) {
 	r.backing.Store(c.Object)
 }
 
-// Each calls f for every node that carries an object.
-func (t *Table) Each(f func(NodeID, Carried)) {
+// See records the version that watchers of n's path know of, and when it came
+// (nanoseconds since 1970).
+func (t *Table) See(n NodeID, version string, when int64) {
+	if i, ok := t.index(n); ok {
+		p := &t.nodes[t.nodes[i].primary]
+		p.seenLen = 0
+		p.changed = when
+		p.seenLen = uint32(copy(p.seen[:], version))
+	}
+}
+
+// Seen tells what See recorded; an empty version if nothing.
+func (t *Table) Seen(n NodeID) (version string, when int64) {
+	i, ok := t.index(n)
+	if !ok {
+		return "", 0
+	}
+	p := &t.nodes[t.nodes[i].primary]
+	return string(p.seen[:min(p.seenLen, maxVersion)]), p.changed
+}
+
+// Each calls f for the primary node of every path.
+func (t *Table) Each(f func(n NodeID, path string, dir bool)) {
+	for i := range t.head.nodes.Load() {
+		if t.nodes[i].primary == i {
+			f(id(i), t.path(i), t.nodes[i].dir == 1)
+		}
+	}
+}
+
+// EachCarried calls f for every node that carries an object.
+func (t *Table) EachCarried(f func(NodeID, Carried)) {
 	for i := range t.head.nodes.Load() {
 		if c := t.Carried(id(i)); c.Object != 0 {
 			f(id(i), c)
 		}
 	}
+}
+
+func kind(dir bool) uint16 {
+	if dir {
+		return 1
+	}
+	return 0
 }
 
 func id(i uint32) NodeID { return NodeID(i) + Root }

@@ -1,0 +1,172 @@
+package fs
+
+import (
+	"context"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/fs/caller"
+	"github.com/secretfs/secretfs/fs/table"
+	"github.com/secretfs/secretfs/policy"
+	"github.com/secretfs/secretfs/policy/gate"
+)
+
+// resentBit marks a request that the kernel sends again after a crash.
+const resentBit = 1 << 63
+
+// An opening is one OPEN on its way.
+type opening struct {
+	id     table.NodeID
+	tid    uint32
+	unique uint64
+	want   backend.Version // the version to serve; empty: whatever is fetched
+	fetch  gate.Fetch
+}
+
+// Open answers FUSE_OPEN: who asks, may they, make the value ready, record,
+// and only then answer.
+func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	if writes(in.Flags) {
+		return fuse.EROFS
+	}
+	ctx := withInterrupt(cancel)
+	path, dir, ok := f.cfg.Table.Path(table.NodeID(in.NodeId))
+	if !ok {
+		return fuse.Status(unix.ESTALE)
+	}
+	if dir {
+		return fuse.EISDIR
+	}
+	at, err := f.find(ctx, path)
+	if err != nil {
+		at.path = path // refused all the same, and recorded as such
+	}
+	c, callerErr := f.cfg.Proc.Lookup(in.Pid, in.Uid, in.Gid, caller.NeedAll)
+	if c.Init {
+		var done context.CancelFunc
+		ctx, done = context.WithTimeout(ctx, initDeadline)
+		defer done()
+	}
+	var handle table.Handle
+	request := gate.Request{
+		Path: path, Caller: c, CallerErr: callerErr, FindErr: err,
+		Resent: in.Unique&resentBit != 0, Errno: errnoName,
+	}
+	err = f.cfg.Gate.Open(ctx, request, func(ctx context.Context, fetch gate.Fetch) (backend.Version, error) {
+		o := opening{
+			id: table.NodeID(in.NodeId), tid: in.Pid, unique: in.Unique &^ resentBit,
+			want: at.info.Version, fetch: fetch,
+		}
+		var v backend.Version
+		handle, v, err = f.open(ctx, o)
+		return v, err
+	})
+	if err != nil {
+		if handle.FH != 0 {
+			f.release(handle.FH)
+		}
+		return status(err)
+	}
+	out.Fh, out.OpenFlags = handle.FH, fuse.FOPEN_NOFLUSH|fuse.FOPEN_DIRECT_IO
+	if handle.Object > 0 {
+		out.OpenFlags = fuse.FOPEN_NOFLUSH | fuse.FOPEN_PASSTHROUGH
+		out.BackingID = handle.Object
+	}
+	return fuse.OK
+}
+
+// open makes a handle that reads one version.
+func (f *FS) open(ctx context.Context, o opening) (table.Handle, backend.Version, error) {
+	unlock, err := f.locks.lock(ctx, f.cfg.Table.Primary(o.id))
+	if err != nil {
+		return table.Handle{}, "", err
+	}
+	defer unlock()
+	again := f.cfg.Table.TakeRetry(o.tid, o.id)
+	carried := f.cfg.Table.Carried(o.id)
+	if carried.Object != 0 && o.want != "" && carried.Version == string(o.want) {
+		return f.handle(o, carried)
+	}
+	if f.passthrough() && carried.Object > 0 && f.cfg.Table.Busy(o.id) {
+		return f.openBusy(o, carried, again)
+	}
+	if carried, err = f.load(ctx, o); err != nil {
+		return table.Handle{}, "", err
+	}
+	return f.handle(o, carried)
+}
+
+// openBusy answers an OPEN of a node whose open handles read an older version:
+// the kernel lets a node have only one backing file at a time. The caller is
+// sent to look the name up again, where it finds another node of the same path.
+// One that cannot (a bind mount of that one file, /proc/self/fd, overlayfs)
+// comes back to the same node and gets the older version: never a second
+// ESTALE, which would reach the program.
+func (f *FS) openBusy(o opening, carried table.Carried, again bool) (table.Handle, backend.Version, error) {
+	if again {
+		return f.handle(o, carried)
+	}
+	next, err := f.idle(o)
+	if err != nil {
+		return f.handle(o, carried)
+	}
+	f.cfg.Table.SetCurrent(next)
+	f.cfg.Table.SetRetry(o.tid, o.id)
+	return table.Handle{}, "", gate.Again(errStale)
+}
+
+// idle finds or makes a node of the same path that can carry the new version.
+func (f *FS) idle(o opening) (table.NodeID, error) {
+	for _, id := range f.cfg.Table.Incarnations(o.id) {
+		if !f.cfg.Table.Busy(id) || f.cfg.Table.Carried(id).Version == string(o.want) {
+			return id, nil
+		}
+	}
+	return f.cfg.Table.AddIncarnation(o.id)
+}
+
+func (f *FS) handle(o opening, c table.Carried) (table.Handle, backend.Version, error) {
+	h := table.Handle{Node: o.id, Object: c.Object, Size: c.Size}
+	var err error
+	h.FH, err = f.cfg.Table.Open(o.unique, h)
+	return h, backend.Version(c.Version), err
+}
+
+// Release answers FUSE_RELEASE, which can come twice.
+func (f *FS) Release(_ <-chan struct{}, in *fuse.ReleaseIn) { f.release(in.Fh) }
+
+func (f *FS) release(fh uint64) {
+	h, last, ok := f.cfg.Table.Release(fh)
+	if !ok {
+		return
+	}
+	if h.Object < 0 {
+		f.direct.unused(h.Object, f.cfg.Table)
+	}
+	if last {
+		f.linger.schedule(h.Node, f.cfg.Gate.View().Policy.Linger)
+	}
+}
+
+// Access answers FUSE_ACCESS, for access(2) and chdir(2).
+func (f *FS) Access(cancel <-chan struct{}, in *fuse.AccessIn) fuse.Status {
+	at, err := f.findNode(withInterrupt(cancel), in.NodeId)
+	if err != nil {
+		return status(err)
+	}
+	if in.Mask == unix.F_OK {
+		return fuse.OK
+	}
+	if in.Mask&unix.W_OK != 0 {
+		return fuse.EROFS
+	}
+	c, err := f.cfg.Proc.Lookup(in.Pid, in.Uid, in.Gid, caller.NeedAll|caller.NeedReal)
+	if err != nil {
+		return fuse.EACCES
+	}
+	return status(f.cfg.Gate.Access(at.path, at.dir, c, policy.Want(in.Mask&7)))
+}
+
+func errnoName(err error) string { return unix.ErrnoName(Errno(err)) }

@@ -1,0 +1,121 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/secretfs/secretfs/backend/secret"
+	"github.com/secretfs/secretfs/fs/table"
+)
+
+// load fetches the value and makes the node carry it, as a backing file where
+// the kernel reads by itself, else as a snapshot. The caller holds the path's
+// lock and knows that no open handle stands in the way.
+func (f *FS) load(ctx context.Context, o opening) (table.Carried, error) {
+	s, err := o.fetch(ctx)
+	if err != nil {
+		return table.Carried{}, err
+	}
+	defer s.Value.Destroy()
+	old := f.cfg.Table.Carried(o.id)
+	if old.Object != 0 && s.Version != "" && old.Version == string(s.Version) {
+		return old, nil
+	}
+	c := table.Carried{Size: int64(s.Value.Len()), Version: string(s.Version)}
+	if f.passthrough() {
+		c.Object, err = f.back(s.Value)
+	} else {
+		c.Object, err = f.direct.add(s.Value)
+	}
+	if err != nil {
+		return table.Carried{}, err
+	}
+	f.cfg.Table.Carry(o.id, c)
+	f.forget(old.Object)
+	if f.kernel != nil {
+		// The size may be news. It is not waited for.
+		_ = f.kernel.InvalidateInode(uint64(o.id))
+	}
+	return c, nil
+}
+
+// back copies a value into an unlinked file on the detached tmpfs and
+// registers it with the kernel.
+func (f *FS) back(v *secret.Value) (int32, error) {
+	fd, err := unix.Openat(int(f.cfg.Backing.Fd()), ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o400)
+	if err != nil {
+		return 0, fmt.Errorf("making a backing file: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), "backing")
+	defer file.Close()
+	for b := v.Bytes(); len(b) > 0; {
+		n, err := unix.Write(fd, b)
+		if err != nil && err != unix.EINTR {
+			return 0, fmt.Errorf("filling a backing file: %w", err)
+		}
+		b = b[max(n, 0):]
+	}
+	return f.cfg.Store.Register(file, true)
+}
+
+// forget drops an object that its node no longer carries. Open handles of
+// passthrough read on without it; snapshots go with their last handle.
+func (f *FS) forget(object int32) {
+	switch {
+	case object > 0:
+		go f.drop(object)
+	case object < 0:
+		f.direct.unused(object, f.cfg.Table)
+	}
+}
+
+func (f *FS) drop(object int32) {
+	if err := f.cfg.Store.Drop(object); err != nil {
+		f.cfg.Log.Warn("dropping a backing file", "error", err)
+	}
+}
+
+// expire drops what an idle node carries, once it has been idle for the
+// policy's linger.
+func (f *FS) expire(id table.NodeID) {
+	unlock, err := f.locks.lock(context.Background(), f.cfg.Table.Primary(id))
+	if err != nil {
+		return
+	}
+	defer unlock()
+	c := f.cfg.Table.Carried(id)
+	if c.Object == 0 || f.cfg.Table.Busy(id) {
+		return
+	}
+	f.cfg.Table.Carry(id, table.Carried{})
+	f.forget(c.Object)
+}
+
+// Adopt takes over what an earlier worker left: objects that nobody refers to
+// are dropped, idle ones expire in time.
+func (f *FS) Adopt(objects []int32) {
+	used := f.cfg.Table.Objects()
+	f.cfg.Table.EachCarried(func(id table.NodeID, c table.Carried) {
+		used[c.Object] = true
+		if !f.cfg.Table.Busy(id) {
+			f.linger.schedule(id, f.cfg.Gate.View().Policy.Linger)
+		}
+	})
+	var unused []int32
+	for _, object := range objects {
+		if !used[object] {
+			unused = append(unused, object)
+		}
+	}
+	if err := f.cfg.Store.Drop(unused...); err != nil {
+		f.cfg.Log.Warn("dropping what a dead worker left", "error", err)
+	}
+}
+
+// errSnapshotLost is what a read meets whose snapshot died with a worker: this
+// kernel has no memory that could have outlived it.
+var errSnapshotLost = errors.New("the open file's content was lost with a worker that died")

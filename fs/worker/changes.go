@@ -1,0 +1,105 @@
+package worker
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// changes collects the names of backends that have changed, so that a burst
+// is told once and never from the goroutine that noticed it.
+type changes struct {
+	mu    sync.Mutex
+	names map[string]bool
+	all   bool
+	wake  chan struct{}
+}
+
+func (c *changes) add(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.init()
+	c.names[name] = true
+	c.poke()
+}
+
+func (c *changes) addAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.init()
+	c.all = true
+	c.poke()
+}
+
+func (c *changes) init() {
+	if c.names == nil {
+		c.names, c.wake = make(map[string]bool), make(chan struct{}, 1)
+	}
+}
+
+func (c *changes) poke() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (c *changes) run(ctx context.Context, tell func(names map[string]bool, all bool)) {
+	c.mu.Lock()
+	c.init()
+	wake := c.wake
+	c.mu.Unlock()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wake:
+		}
+		c.mu.Lock()
+		names, all := c.names, c.all
+		c.names, c.all = make(map[string]bool), false
+		c.mu.Unlock()
+		tell(names, all)
+	}
+}
+
+// touchBatch is how many paths are touched while the superblock is writable.
+const touchBatch = 64
+
+// tell lets the kernel and inotify watchers know what has changed.
+func (w *worker) tell(names map[string]bool, all bool) {
+	if all {
+		for _, r := range w.gate.View().Backends.All() {
+			names[r.Name()] = true
+		}
+	}
+	var paths []string
+	for name := range names {
+		paths = append(paths, w.fs.Changed(name)...)
+	}
+	if !w.ground.System {
+		return
+	}
+	for len(paths) > 0 {
+		n := min(len(paths), touchBatch)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		if err := w.link.Touch(ctx, paths[:n]); err != nil {
+			w.log.Warn("telling watchers", "error", err)
+		}
+		cancel()
+		paths = paths[n:]
+	}
+}
+
+// warm has every backend make its index in the background, so that sizes are
+// true when somebody first looks.
+func (w *worker) warm() {
+	for _, r := range w.gate.View().Backends.All() {
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			// Whoever asks for a secret is told what is wrong.
+			_, _ = r.List(ctx, "")
+		}()
+	}
+}

@@ -1,0 +1,247 @@
+package worker
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/secret"
+	"github.com/secretfs/secretfs/policy"
+	"github.com/secretfs/secretfs/policy/audit"
+	"github.com/secretfs/secretfs/policy/gate"
+)
+
+const (
+	namesRecheck = 15 * time.Second
+	exesRecheck  = 15 * time.Second
+)
+
+// readPolicy reads the policy file. If it has errors and an earlier worker had
+// a good one, that one stays in force.
+func (w *worker) readPolicy() (*policy.Policy, error) {
+	source, p, err := w.parseFile()
+	if err == nil {
+		w.keepPolicy(source)
+		return p, nil
+	}
+	kept, keptErr := w.link.Kept(keptPolicy)
+	if keptErr != nil || kept == nil {
+		return nil, err
+	}
+	defer kept.Close()
+	info, statErr := kept.Stat()
+	if statErr != nil {
+		return nil, err
+	}
+	source = make([]byte, info.Size())
+	if _, readErr := kept.ReadAt(source, 0); readErr != nil {
+		return nil, err
+	}
+	p, keptErr = policy.Parse(w.cfg.Policy, source, w.cfg.Env)
+	if keptErr != nil {
+		return nil, err
+	}
+	w.log.Error("reading the policy: the last good one stays in force", "error", err)
+	w.source, w.policyErr = source, err
+	return p, nil
+}
+
+func (w *worker) parseFile() ([]byte, *policy.Policy, error) {
+	source, err := os.ReadFile(w.cfg.Policy)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the policy: %w", err)
+	}
+	p, err := policy.Parse(w.cfg.Policy, source, w.cfg.Env)
+	return source, p, err
+}
+
+// keepPolicy leaves the policy, which holds no secrets, to the next worker.
+func (w *worker) keepPolicy(source []byte) {
+	w.source, w.policyErr = source, nil
+	fd, err := unix.MemfdCreate("secretfs-policy", unix.MFD_CLOEXEC)
+	if err != nil {
+		return
+	}
+	f := os.NewFile(uintptr(fd), "secretfs-policy")
+	defer f.Close()
+	if _, err := f.WriteAt(source, 0); err == nil {
+		err = w.link.Keep(keptPolicy, f)
+	}
+	if err != nil {
+		w.log.Warn("keeping the policy for the next worker", "error", err)
+	}
+}
+
+// An opened backend, with what it was opened from.
+type opened struct {
+	spec     policy.Backend
+	resolver *backend.Resolver
+}
+
+// view opens what p needs and puts the whole together. Backends whose part of
+// the policy has not changed go on as they are.
+func (w *worker) view(p *policy.Policy) (*gate.View, error) {
+	if w.names == nil {
+		w.names = policy.NewNames(policy.NamesConfig{Lookup: policy.Getent, Recheck: namesRecheck})
+		w.exes = policy.NewExecutables(exesRecheck)
+	}
+	next := make(map[string]*opened)
+	var resolvers []*backend.Resolver
+	for _, spec := range p.Backends {
+		o, err := w.backend(spec)
+		if err != nil {
+			return nil, fmt.Errorf("opening backend %s: %w", spec.Name, err)
+		}
+		next[spec.Name] = o
+		resolvers = append(resolvers, o.resolver)
+	}
+	set, err := backend.NewSet(resolvers...)
+	if err != nil {
+		return nil, err
+	}
+	w.names.Use(p)
+	w.exes.Use(p)
+	w.opened = next
+	return &gate.View{
+		Policy:   p,
+		Backends: set,
+		Checker: policy.Checker{
+			Tree: policy.NewTree(p), Names: w.names, Executables: w.exes, UserUnits: os.Geteuid() != 0,
+		},
+	}, nil
+}
+
+func (w *worker) backend(spec policy.Backend) (*opened, error) {
+	if o := w.opened[spec.Name]; o != nil && same(o.spec, spec) {
+		return o, nil
+	}
+	opener := w.cfg.Openers[spec.Type]
+	if opener == nil {
+		return nil, errors.New("no driver for type " + spec.Type)
+	}
+	kept := "backend-" + spec.Name
+	saved := w.saved(kept)
+	defer saved.Destroy()
+	b, err := opener(spec.Config, backend.Env{
+		Name: spec.Name, Timeout: spec.Timeout, MaxStale: spec.MaxStale, Helper: w.link.Helper,
+		Save: func(state *secret.Value) { w.save(kept, state) }, Saved: saved.Bytes(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	o := &opened{spec: spec, resolver: backend.New(b, backend.Options{Name: spec.Name, Timeout: spec.Timeout})}
+	o.resolver.Notify(func() { w.changes.add(spec.Name) })
+	return o, nil
+}
+
+// same says whether two entries of backends: mean the same; where they stand
+// in the file does not matter.
+func same(a, b policy.Backend) bool {
+	return a.Type == b.Type && a.Timeout == b.Timeout && a.MaxStale == b.MaxStale && reflect.DeepEqual(a.Config, b.Config)
+}
+
+// save leaves a backend's state, length first, to the next worker.
+func (w *worker) save(name string, state *secret.Value) {
+	defer state.Destroy()
+	framed, err := frame(state)
+	if err != nil {
+		w.log.Warn("keeping a backend's state", "name", name, "error", err)
+		return
+	}
+	defer framed.Destroy()
+	fd, err := secret.Memfd(framed)
+	if err != nil {
+		return // without memfd_secret the next worker starts afresh
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	if err := w.link.Keep(name, f); err != nil {
+		w.log.Warn("keeping a backend's state", "name", name, "error", err)
+	}
+}
+
+func (w *worker) saved(name string) *secret.Value {
+	f, err := w.link.Kept(name)
+	if err != nil || f == nil {
+		return nil
+	}
+	defer f.Close()
+	v, err := unframe(int(f.Fd()))
+	if err != nil {
+		w.log.Warn("taking over a backend's state", "name", name, "error", err)
+		return nil
+	}
+	return v
+}
+
+func (w *worker) auditConfig(p *policy.Policy) audit.Config {
+	c := audit.Config{
+		File: p.Audit.File, Sync: p.Audit.Sync, Interval: p.Audit.Interval,
+		OnError: func(err error) { w.log.Error("audit log", "error", err) },
+	}
+	if p.Audit.Journal {
+		c.Journal = &audit.JournalConfig{}
+	}
+	return c
+}
+
+// reload puts the policy file in force as it is now. If it has errors, all
+// stays as it is.
+func (w *worker) reload() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_ = w.link.Notify("RELOADING=1") // best effort: without a manager nobody listens
+	defer func() { _ = w.link.Notify("READY=1") }()
+	source, p, err := w.parseFile()
+	if err != nil {
+		w.policyErr = err
+		return err
+	}
+	if bytes.Equal(source, w.source) {
+		w.policyErr = nil
+		w.names.Refresh()
+		w.exes.Refresh()
+		return nil
+	}
+	old := w.opened
+	view, err := w.view(p)
+	if err != nil {
+		w.policyErr = err
+		return err
+	}
+	w.moved(w.gate.View().Policy, p)
+	w.gate.Swap(view)
+	w.keepPolicy(source)
+	w.warm()
+	w.fs.Reconfigured()
+	w.changes.addAll()
+	w.retire(old)
+	return nil
+}
+
+// moved says which changes a running worker cannot follow.
+func (w *worker) moved(old, p *policy.Policy) {
+	if old.Mount != p.Mount || old.Control != p.Control || !reflect.DeepEqual(old.Audit, p.Audit) {
+		w.notices = append(w.notices, "mount, control or audit have changed in the policy: restart secretfs to have them followed")
+	}
+}
+
+// retire closes backends that no view uses any more, once the requests that
+// began with them have had their time.
+func (w *worker) retire(old map[string]*opened) {
+	for name, o := range old {
+		if w.opened[name] != o {
+			time.AfterFunc(o.spec.Timeout+time.Second, func() {
+				if err := o.resolver.Close(); err != nil {
+					w.log.Warn("closing a backend", "name", name, "error", err)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,157 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/fs/control"
+	"github.com/secretfs/secretfs/policy"
+	"github.com/secretfs/secretfs/policy/conf"
+)
+
+// policyCode is the exit code of a command that meets a policy with errors.
+const policyCode = 3
+
+func (w *worker) handlers() map[string]control.Handler {
+	return map[string]control.Handler{
+		control.CmdStatus:  func(context.Context, json.RawMessage) (any, error) { return w.status(), nil },
+		control.CmdList:    func(context.Context, json.RawMessage) (any, error) { return w.list(), nil },
+		control.CmdExplain: w.handleExplain,
+		control.CmdRefresh: w.handleRefresh,
+		control.CmdWait:    w.handleWait,
+		control.CmdReload:  w.handleReload,
+		control.CmdUpgrade: w.handleUpgrade,
+		control.CmdUmount:  w.handleUmount,
+	}
+}
+
+func (w *worker) handleReload(context.Context, json.RawMessage) (any, error) {
+	err := w.reload()
+	var problems *conf.Problems
+	if errors.As(err, &problems) {
+		return nil, &control.Error{Sentence: "the policy has errors, the old one stays in force:\n" + problems.Error(), Code: policyCode}
+	}
+	return nil, err
+}
+
+func (w *worker) handleUpgrade(_ context.Context, args json.RawMessage) (any, error) {
+	var r control.UpgradeRequest
+	if err := decode(args, &r); err != nil {
+		return nil, err
+	}
+	return nil, w.link.Upgrade(r.Binary)
+}
+
+func (w *worker) handleUmount(ctx context.Context, args json.RawMessage) (any, error) {
+	var r control.UmountRequest
+	if err := decode(args, &r); err != nil {
+		return nil, err
+	}
+	busy, err := w.link.Stop(ctx, r.Lazy)
+	if err != nil {
+		return nil, err
+	}
+	if len(busy) > 0 {
+		return nil, fmt.Errorf("unmounting %s: it is in use by %s", w.ground.Mount, strings.Join(busy, ", "))
+	}
+	return nil, nil
+}
+
+// handleRefresh has backends look again now: those of some paths, or all.
+func (w *worker) handleRefresh(ctx context.Context, args json.RawMessage) (any, error) {
+	var r control.RefreshRequest
+	if err := decode(args, &r); err != nil {
+		return nil, err
+	}
+	view := w.gate.View()
+	names := make(map[string]bool)
+	for _, path := range r.Paths {
+		n, ok := view.Tree.Lookup(w.relative(path))
+		if !ok {
+			return nil, fmt.Errorf("refreshing %s: the policy has no such path", path)
+		}
+		names[n.Backend] = true
+	}
+	w.names.Refresh()
+	w.exes.Refresh()
+	var failed []error
+	for _, b := range view.Backends.All() {
+		if len(names) > 0 && !names[b.Name()] {
+			continue
+		}
+		if err := b.Refresh(ctx); err != nil {
+			failed = append(failed, fmt.Errorf("refreshing backend %s: %w", b.Name(), err))
+		}
+		w.changes.add(b.Name())
+	}
+	return nil, errors.Join(failed...)
+}
+
+// waitPause is between two attempts of `secretfs wait`.
+const waitPause = 100 * time.Millisecond
+
+// handleWait returns once every path can be fetched. It fetches, so that the
+// readers that were waited for find the way clear, and hands out nothing.
+func (w *worker) handleWait(ctx context.Context, args json.RawMessage) (any, error) {
+	var r control.WaitRequest
+	if err := decode(args, &r); err != nil {
+		return nil, err
+	}
+	for _, path := range r.Paths {
+		for {
+			err := w.try(ctx, w.relative(path))
+			if err == nil {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return nil, fmt.Errorf("waiting for %s: %w", path, err)
+			case <-time.After(waitPause):
+			}
+		}
+	}
+	return nil, nil
+}
+
+// try fetches a secret and throws it away.
+func (w *worker) try(ctx context.Context, path string) error {
+	view := w.gate.View()
+	n, ok := view.Tree.Lookup(path)
+	if !ok || n.Kind == policy.Dir {
+		return backend.ErrNotFound
+	}
+	r, ok := view.Backends.Lookup(n.Backend)
+	if !ok {
+		return backend.ErrNotFound
+	}
+	s, err := r.Get(ctx, n.Key)
+	if err != nil {
+		return err
+	}
+	s.Value.Destroy()
+	return nil
+}
+
+// relative takes a path as people type it: below the mount or relative to it.
+func (w *worker) relative(path string) string {
+	path = strings.TrimPrefix(path, w.ground.Mount)
+	return strings.Trim(path, "/")
+}
+
+func decode(args json.RawMessage, v any) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(args, v); err != nil {
+		return fmt.Errorf("decoding the request: %w", err)
+	}
+	return nil
+}
+
+func workerPID() int { return os.Getpid() }

@@ -1,0 +1,118 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/fs/control"
+	"github.com/secretfs/secretfs/policy"
+)
+
+// statusWait bounds what a status waits for a first index.
+const statusWait = 200 * time.Millisecond
+
+func (w *worker) status() control.Status {
+	view := w.gate.View()
+	ground, err := w.link.Ground()
+	if err != nil {
+		ground = w.ground
+	}
+	s := control.Status{
+		Mount: ground.Mount, Policy: w.cfg.Policy, Audit: view.Policy.Audit.File,
+		HolderPID: ground.Holder, WorkerPID: workerPID(), Version: w.cfg.Version, Since: w.start,
+		Restarts: ground.Restarts, Resend: ground.Agreed.Resend(), Passthrough: ground.Agreed.Passthrough(),
+		Notices: w.allNotices(ground.Notices), Backends: []control.Backend{}, Secrets: []control.Secret{},
+	}
+	types := make(map[string]string)
+	for _, b := range view.Policy.Backends {
+		types[b.Name] = b.Type
+	}
+	broken := make(map[string]backend.Status)
+	for _, r := range view.Backends.All() {
+		st := r.Status()
+		s.Backends = append(s.Backends, control.Backend{
+			Name: r.Name(), Type: types[r.Name()], State: string(st.State), Error: text(st.Err),
+		})
+		if st.State != backend.Ready && st.State != backend.Unread {
+			broken[r.Name()] = st
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), statusWait)
+	defer cancel()
+	for i := range view.Policy.Secrets {
+		s.Secrets = append(s.Secrets, w.secretStatus(ctx, &view.Policy.Secrets[i], broken))
+	}
+	return s
+}
+
+func (w *worker) secretStatus(ctx context.Context, p *policy.Secret, broken map[string]backend.Status) control.Secret {
+	s := control.Secret{Path: p.Path, Backend: p.Backend, State: string(backend.Ready), Size: backend.SizeUnknown}
+	r, ok := w.gate.View().Backends.Lookup(p.Backend)
+	if !ok {
+		return s
+	}
+	info, err := r.Stat(ctx, p.Key)
+	if err == nil {
+		s.Version, s.Size, err = string(info.Version), info.Size, info.Stale
+		if err != nil {
+			s.State = string(backend.Stale)
+		}
+	} else {
+		s.State = string(backend.Failed)
+	}
+	if st, bad := broken[p.Backend]; bad && s.State == string(backend.Ready) {
+		s.State, err = string(st.State), st.Err
+	}
+	s.Error = text(err)
+	return s
+}
+
+// allNotices are the sentences about what belongs to no single backend.
+func (w *worker) allNotices(holders []string) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	notices := append([]string{}, holders...)
+	notices = append(notices, w.notices...)
+	if w.policyErr != nil {
+		notices = append(notices, "the policy file has errors, the last good one is in force: "+w.policyErr.Error())
+	}
+	for _, n := range w.names.Unresolved() {
+		notices = append(notices, fmt.Sprintf("%s %s is unknown: what belongs to it is for root only until it is known", n.Database, n.Name))
+	}
+	for _, m := range w.exes.Missing() {
+		notices = append(notices, fmt.Sprintf("executable %s is not there: nobody passes a rule that names it", m.Path))
+	}
+	return notices
+}
+
+func (w *worker) list() []control.Entry {
+	p := w.gate.View().Policy
+	entries := make([]control.Entry, 0, len(p.Secrets)+len(p.Dirs))
+	for _, s := range p.Secrets {
+		entries = append(entries, entry(control.KindSecret, s.Path, s.Backend, s.Key, s.Perm))
+	}
+	for _, d := range p.Dirs {
+		entries = append(entries, entry(control.KindDirectory, d.Path, d.Backend, d.Key, d.Perm))
+	}
+	return entries
+}
+
+func entry(kind, path, backend, key string, perm *policy.Perm) control.Entry {
+	return control.Entry{
+		Path: path, Kind: kind, Backend: backend, Key: key,
+		Owner: perm.Owner, Group: perm.Group, Mode: fmt.Sprintf("%04o", perm.Mode),
+		Only: control.Only{
+			Units: perm.Only.Units, Executables: perm.Only.Executables,
+			Users: perm.Only.Users, Groups: perm.Only.Groups,
+		},
+	}
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

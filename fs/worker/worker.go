@@ -1,0 +1,217 @@
+// Package worker is the process that serves: it reads the policy, opens the
+// backends, locks itself up, adopts the connection that the holder keeps, and
+// answers the kernel and the control socket until it is killed or the mount is
+// gone. It may die at any moment; whatever has to outlive it is with the
+// holder.
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/secret"
+	"github.com/secretfs/secretfs/fs"
+	"github.com/secretfs/secretfs/fs/caller"
+	"github.com/secretfs/secretfs/fs/control"
+	"github.com/secretfs/secretfs/fs/mount"
+	"github.com/secretfs/secretfs/fs/table"
+	"github.com/secretfs/secretfs/policy"
+	"github.com/secretfs/secretfs/policy/audit"
+	"github.com/secretfs/secretfs/policy/gate"
+)
+
+// A Config says what a worker serves.
+type Config struct {
+	Policy  string // the policy file
+	Env     policy.Env
+	Openers map[string]backend.Opener // backend type -> how to open one
+	Version string
+}
+
+// keptPolicy is the name under which the holder keeps the last good policy.
+const keptPolicy = "policy"
+
+// A worker is the one of this process.
+type worker struct {
+	cfg    Config
+	link   *mount.Link
+	ground mount.Ground
+	log    *slog.Logger
+	start  time.Time
+
+	names *policy.Names
+	exes  *policy.Executables
+	audit *audit.Log
+	gate  *gate.Gate
+	proc  *caller.Proc
+	fs    *fs.FS
+	conn  *mount.Conn
+
+	changes changes
+
+	mu        sync.Mutex // serializes reloads and guards what follows
+	source    []byte     // of the policy in force
+	policyErr error      // of the policy file, if it is not the one in force
+	opened    map[string]*opened
+	notices   []string
+}
+
+// Run serves until the mount is gone. The exit code is for the holder: a
+// policy with errors is told apart with errors.As from everything else.
+func Run(cfg Config) error {
+	w := &worker{cfg: cfg, start: time.Now(), opened: make(map[string]*opened)}
+	w.log = slog.New(slog.NewTextHandler(newQueue(os.Stderr), nil))
+	system := os.Geteuid() == 0
+	if err := secret.Harden(system); err != nil {
+		return err
+	}
+	// The collector gives memory back early: we are idle most of the time.
+	debug.SetGCPercent(50)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var err error
+	if w.link, err = mount.Connect(); err != nil {
+		return err
+	}
+	p, err := w.readPolicy()
+	if err != nil {
+		return err
+	}
+	if err := w.settle(ctx, p, system); err != nil {
+		return err
+	}
+	view, err := w.view(p)
+	if err != nil {
+		return err
+	}
+	inherited, err := w.link.Prepared(ctx)
+	if err != nil {
+		return err
+	}
+	if err := w.adopt(inherited, view); err != nil {
+		return err
+	}
+	return w.serve(ctx, inherited)
+}
+
+// settle has the holder mount, and takes leave of all privileges that serving
+// does not need.
+func (w *worker) settle(ctx context.Context, p *policy.Policy, system bool) error {
+	var err error
+	w.ground, err = w.link.Plan(ctx, mount.Plan{Mount: p.Mount, Control: p.Control})
+	if err != nil {
+		return err
+	}
+	logDir := filepath.Dir(p.Audit.File)
+	if err := os.MkdirAll(logDir, 0o700); err != nil {
+		return fmt.Errorf("making the folder of the audit log: %w", err)
+	}
+	err = mount.LockUp(system, w.ground.Mount, []string{logDir})
+	if errors.Is(err, mount.ErrNoSandbox) {
+		w.notice(err.Error())
+		return nil
+	}
+	return err
+}
+
+func (w *worker) adopt(in mount.Inherited, view *gate.View) error {
+	nodes, err := table.Map(in.Table)
+	if err != nil {
+		return err
+	}
+	if w.audit, err = audit.Open(w.auditConfig(view.Policy)); err != nil {
+		return err
+	}
+	if w.proc, err = caller.Open("/proc"); err != nil {
+		return err
+	}
+	w.gate = gate.New(view, w.audit)
+	w.fs = fs.New(fs.Config{
+		Table: nodes, Gate: w.gate, Proc: w.proc, Store: w.link,
+		Backing: in.Store, Holder: w.ground.Holder, Log: w.log,
+	})
+	if w.conn, err = mount.Adopt(in.Dev, w.ground.Agreed, w.fs, log.New(newQueue(os.Stderr), "", 0)); err != nil {
+		return err
+	}
+	w.fs.Attach(w.conn)
+	objects, err := w.link.Objects()
+	if err != nil {
+		return err
+	}
+	w.fs.Adopt(objects)
+	return nil
+}
+
+func (w *worker) serve(ctx context.Context, in mount.Inherited) error {
+	go w.names.Run(ctx)
+	go w.exes.Run(ctx)
+	go w.changes.run(ctx, w.tell)
+	go w.signals(ctx)
+	go w.mourn(ctx)
+	server := &control.Server{Handlers: w.handlers()}
+	go func() {
+		if err := server.Serve(ctx, in.Control); err != nil {
+			w.log.Error("serving the control socket", "error", err)
+		}
+	}()
+	w.warm()
+	go func() {
+		if err := w.link.Serving(); err != nil {
+			w.log.Error("telling the holder", "error", err)
+		}
+	}()
+	w.conn.Serve()
+	return nil
+}
+
+// signals reloads on SIGHUP and ends on SIGTERM, which the holder sends once
+// it has unmounted.
+func (w *worker) signals(ctx context.Context) {
+	sigs := make(chan os.Signal, 8)
+	signal.Notify(sigs, unix.SIGHUP, unix.SIGTERM)
+	signal.Ignore(unix.SIGINT)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case s := <-sigs:
+			if s == unix.SIGTERM {
+				os.Exit(0)
+			}
+			if err := w.audit.Reopen(); err != nil {
+				w.log.Error("opening the audit log again", "error", err)
+			}
+			if err := w.reload(); err != nil {
+				w.log.Error("reloading", "error", err)
+			}
+		}
+	}
+}
+
+// mourn says when the holder has died. The worker serves on without.
+func (w *worker) mourn(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-w.link.Gone:
+		w.notice("the holder has died: nobody will replace this worker; restart secretfs")
+		w.log.Error("the holder has died: serving on without", "holder", w.ground.Holder)
+	}
+}
+
+func (w *worker) notice(sentence string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.notices = append(w.notices, sentence)
+}
