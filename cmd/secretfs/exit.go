@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -55,6 +56,8 @@ func classify(err error) error {
 		return exitWith(exitPolicy, fmt.Errorf("the policy has errors:\n%w", problems))
 	}
 	switch {
+	case errors.Is(err, context.Canceled):
+		return exitWith(exitFailed, errors.New("interrupted"))
 	case errors.Is(err, control.ErrNoDaemon):
 		return hinted(exitNoMount, err, "start one with `secretfs mount --policy FILE`, or name its socket with --control PATH")
 	case errors.Is(err, fs.ErrPermission):

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 )
 
 // printJSON prints for programs.
@@ -28,9 +31,7 @@ func printTable(w io.Writer, header string, rows [][]string) error {
 	fmt.Fprintln(tw, header)
 	for _, row := range rows {
 		for i, cell := range row {
-			if cell == "" {
-				row[i] = "-"
-			}
+			row[i] = plain(cmp.Or(cell, "-"))
 		}
 		fmt.Fprintln(tw, strings.Join(row, "\t"))
 	}
@@ -38,4 +39,15 @@ func printTable(w io.Writer, header string, rows [][]string) error {
 		return fmt.Errorf("writing the output: %w", err)
 	}
 	return nil
+}
+
+// plain quotes a text that a terminal would obey or break: names of files and
+// programs are chosen by whoever made them.
+func plain(s string) string {
+	for _, r := range s {
+		if !unicode.IsGraphic(r) {
+			return strconv.QuoteToGraphic(s)
+		}
+	}
+	return s
 }

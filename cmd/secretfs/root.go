@@ -53,6 +53,7 @@ func newRoot() *cobra.Command {
 		statusCommand(),
 		listCommand(),
 		explainCommand(),
+		auditCommand(),
 		refreshCommand(),
 		reloadCommand(),
 		upgradeCommand(),

@@ -32,8 +32,9 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits,
-			"serve": serve,
+			"exits":  exits,
+			"serve":  serve,
+			"record": record,
 		},
 	})
 }

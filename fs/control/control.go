@@ -22,7 +22,7 @@ const (
 	CmdRefresh = "refresh" // RefreshRequest -> nil
 	CmdWait    = "wait"    // WaitRequest -> nil, once all of them can be read
 	CmdReload  = "reload"  // nil -> nil
-	CmdUpgrade = "upgrade" // nil -> nil; the answer may be lost with the worker
+	CmdUpgrade = "upgrade" // UpgradeRequest -> nil; the answer may be lost with the worker
 	CmdUmount  = "umount"  // UmountRequest -> nil; likewise
 )
 

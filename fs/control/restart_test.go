@@ -107,7 +107,7 @@ func TestUpgradeReturnsWhenAnotherWorkerServes(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	err := client.Upgrade(guard(t))
+	err := client.Upgrade(guard(t), "/proc/self/exe")
 	_ = first.Process.Kill() // where it did not end by itself
 	<-started
 	if err != nil {

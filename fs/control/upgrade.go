@@ -10,16 +10,16 @@ import (
 // upgradeTimeout is far more than a holder and a worker need to start.
 const upgradeTimeout = time.Minute
 
-// Upgrade asks for the installed program to take over, and returns when a new
+// Upgrade asks for the program at binary to take over, and returns when a new
 // worker answers. The worker that is asked may be gone before it can say so.
-func (c *Client) Upgrade(ctx context.Context) error {
+func (c *Client) Upgrade(ctx context.Context, binary string) error {
 	ctx, cancel := context.WithTimeout(ctx, upgradeTimeout)
 	defer cancel()
 	var before, now Status
 	if err := c.Call(ctx, CmdStatus, nil, &before); err != nil {
 		return err
 	}
-	if err := c.Call(ctx, CmdUpgrade, nil, nil); err != nil && !errors.Is(err, ErrBroken) {
+	if err := c.Call(ctx, CmdUpgrade, UpgradeRequest{Binary: binary}, nil); err != nil && !errors.Is(err, ErrBroken) {
 		return err
 	}
 	for {

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/secretfs/secretfs/policy/audit"
+)
+
+func verifyCommand() *cobra.Command {
+	var log auditLog
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Verify that no record was changed, removed or reordered",
+		Long: `Verify the chain of the audit log and of the files it was rotated into: no line
+changed, removed or reordered. Exits 1 if one was, and says where. That lines
+are missing at the very end only shows by comparing the last number and hash,
+which are printed, with a copy of them that is kept elsewhere.`,
+		Args: cobra.NoArgs,
+		RunE: action(func(cmd *cobra.Command, _ []string) error {
+			path, err := log.existing(cmd.Context())
+			if err != nil {
+				return err
+			}
+			files := audit.Files(path)
+			if len(files) == 0 {
+				files = []string{path} // empty, or no log at all: Verify says which
+			}
+			report, err := audit.Verify(files...)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				err = printJSON(cmd.OutOrStdout(), verdictOf(&report))
+			} else {
+				err = printVerdict(cmd.OutOrStdout(), &report)
+			}
+			if err == nil && len(report.Problems) > 0 {
+				err = errors.New("the audit log is not as it was written")
+			}
+			return err
+		}),
+	}
+	log.flags(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func printVerdict(w io.Writer, r *audit.Report) error {
+	for _, p := range r.Problems {
+		fmt.Fprintln(w, plain(p.String()))
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(w, "note: %s\n", plain(n.String()))
+	}
+	verdict := "the chain is whole"
+	if len(r.Problems) > 0 {
+		verdict = "THE CHAIN IS BROKEN"
+	}
+	_, err := fmt.Fprintf(w, "%d records, %d to %d: %s; the last is %s\n", r.Records, r.First, r.Head.Seq, verdict, r.Head.Hash)
+	return err
+}
+
+// A verdict is a Report for programs.
+type verdict struct {
+	OK       bool     `json:"ok"`
+	Records  uint64   `json:"records"`
+	First    uint64   `json:"first"`
+	Last     uint64   `json:"last"`
+	Hash     string   `json:"hash"` // of the last line
+	Problems []string `json:"problems"`
+	Notes    []string `json:"notes"`
+}
+
+func verdictOf(r *audit.Report) verdict {
+	return verdict{
+		OK:       len(r.Problems) == 0,
+		Records:  r.Records,
+		First:    r.First,
+		Last:     r.Head.Seq,
+		Hash:     r.Head.Hash,
+		Problems: sentences(r.Problems),
+		Notes:    sentences(r.Notes),
+	}
+}
+
+func sentences(findings []audit.Finding) []string {
+	texts := make([]string, len(findings))
+	for i, f := range findings {
+		texts[i] = f.String()
+	}
+	return texts
+}
