@@ -30,7 +30,7 @@ func (k *Checker) File(c *Caller, path string, n Node) Decision {
 		return Decision{}
 	}
 	ids := k.Names.ids.Load()
-	q := Question{Caller: c, Path: path, Perm: n.Perm, Only: k.onlyIDs(ids, &n.Perm.Only)}
+	q := Question{Caller: c, Path: path, Perm: n.Perm, Want: WantRead, Only: k.onlyIDs(ids, &n.Perm.Only)}
 	q.File, q.Unknown = ids.file(n.Perm)
 	return k.decide(ids, &q)
 }

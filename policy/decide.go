@@ -1,9 +1,6 @@
 package policy
 
-import (
-	"slices"
-	"strconv"
-)
+import "slices"
 
 // A Question is everything a decision depends on.
 type Question struct {
@@ -15,7 +12,7 @@ type Question struct {
 	// File is what is at Path, and Perm what the policy says of it.
 	File Owned
 	Perm *Perm
-	Want Want // what is asked of File; reading if 0
+	Want Want // what is asked of File; 0 is only that it can be reached
 	// Unknown is the name for want of whose id File is root's alone, "owner
 	// mem0"; empty where all are known.
 	Unknown string
@@ -55,11 +52,7 @@ func Decide(q *Question) Decision {
 			return Decision{Rule: "search permission of " + prefix(q.Path, i) + "/"}
 		}
 	}
-	want := q.Want
-	if want == 0 {
-		want = WantRead
-	}
-	ok, by := q.File.Permits(q.Caller, want)
+	ok, by := q.File.Permits(q.Caller, q.Want)
 	if !ok {
 		return Decision{Rule: q.refusedBy()}
 	}
@@ -84,8 +77,10 @@ func prefix(path string, n int) string {
 	return path
 }
 
+// modeText is the mode as chmod(1) takes it.
 func modeText(mode uint32) string {
-	return "mode 0" + strconv.FormatUint(uint64(mode&0o777|0o1000), 8)[1:]
+	digits := [...]byte{'0', '0' + byte(mode>>6&7), '0' + byte(mode>>3&7), '0' + byte(mode&7)}
+	return "mode " + string(digits[:])
 }
 
 func (q *Question) allowedBy(by string) string {
@@ -93,7 +88,7 @@ func (q *Question) allowedBy(by string) string {
 	case by == ByDACOverride || by == ByDACReadSearch:
 		return by
 	case by == ByGroup && q.Unknown == "":
-		by += " " + q.Perm.Group
+		return modeText(q.File.Mode) + " " + by + " " + q.Perm.Group
 	}
 	return modeText(q.File.Mode) + " " + by
 }
