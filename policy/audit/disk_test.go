@@ -244,7 +244,7 @@ func TestShortened(t *testing.T) {
 		t.Errorf("said %q", said.all())
 	}
 	rep, err := Verify(file)
-	if err != nil || len(rep.Problems) != 1 || rep.Problems[0].String() != file+":5: record 7: records 5 to 6, before it, are missing" {
+	if err != nil || len(rep.Problems) != 1 || rep.Problems[0].String() != file+":5: record 7: records 5 to 6 before it missing" {
 		t.Errorf("%+v %v", rep, err)
 	}
 }

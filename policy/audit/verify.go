@@ -149,8 +149,8 @@ func (v *verifier) line(at Finding, line []byte, sum string) {
 	v.report.Records++
 	if v.report.Records == 1 {
 		v.begin(at, r)
-	} else {
-		v.link(at, r)
+	} else if !v.link(at, r) {
+		return
 	}
 	v.last, v.hash = at, sum
 	v.report.Head = Head{Seq: r.Seq, Hash: sum}
@@ -178,22 +178,32 @@ func (v *verifier) begin(at Finding, r Record) {
 	}
 }
 
-// link compares a record with the line before it.
-func (v *verifier) link(at Finding, r Record) {
+// link compares a record with the line before it. It returns false for one that
+// belongs elsewhere, which what follows does not build on.
+func (v *verifier) link(at Finding, r Record) bool {
 	before := v.report.Head.Seq
 	switch {
 	case r.Prev == v.hash && r.Seq == before+1:
 	case r.Prev == v.hash && r.Seq > before: // cut off before this one was written
-		v.problem(at, fmt.Sprintf("records %d to %d, before it, are missing", before+1, r.Seq-1))
+		v.problem(at, span(before+1, r.Seq-1)+" before it missing")
 	case r.Prev == "":
 		v.problem(at, fmt.Sprintf("a new chain begins here, after record %d", before))
 	case r.Seq == before+1:
 		v.problem(v.last, fmt.Sprintf("was changed: record %d, which follows, has another hash for it", r.Seq))
 	case r.Seq > before+1:
-		v.problem(at, fmt.Sprintf("%d records before it were removed (%d to %d)", r.Seq-before-1, before+1, r.Seq-1))
+		v.problem(at, span(before+1, r.Seq-1)+" before it removed")
 	default:
 		v.problem(at, fmt.Sprintf("out of order: it stands after record %d", before))
+		return false
 	}
+	return true
+}
+
+func span(from, to uint64) string {
+	if from == to {
+		return fmt.Sprintf("record %d", from)
+	}
+	return fmt.Sprintf("records %d to %d", from, to)
 }
 
 func (v *verifier) problem(at Finding, what string) {
