@@ -27,7 +27,7 @@ func (h *Holder) handleHelper(m *message) (answer, error) {
 	}
 	program, args := h.cfg.HelperArgs(r.Kind)
 	if program == "" {
-		return answer{}, fmt.Errorf("starting helper %q: no such helper", r.Kind)
+		return answer{body: helperAnswer{Missing: true}}, nil
 	}
 	cmd := exec.Command(program, args...)
 	cmd.ExtraFiles, cmd.Stderr = m.files, os.Stderr // the socket is descriptor 3
@@ -48,5 +48,5 @@ func (h *Holder) handleHelper(m *message) (answer, error) {
 		_ = cmd.Wait()
 		timer.Stop()
 	}()
-	return answer{}, nil
+	return answer{body: helperAnswer{}}, nil
 }

@@ -60,6 +60,7 @@ type Holder struct {
 	nextID    int32 // snapshots count down from -1
 	kept      map[string]*os.File
 	notices   []string
+	since     time.Time // when it was mounted
 	restarts  int
 	deaths    []time.Time
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"time"
@@ -169,7 +170,8 @@ func (l *Link) Touch(ctx context.Context, paths []string) error {
 	return err
 }
 
-// Helper starts a helper of a kind and returns the connection to it.
+// Helper starts a helper of a kind and returns the connection to it. The error
+// wraps fs.ErrNotExist if the program is not installed.
 func (l *Link) Helper(ctx context.Context, kind string) (net.Conn, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -182,8 +184,12 @@ func (l *Link) Helper(ctx context.Context, kind string) (net.Conn, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		r.Milli = time.Until(deadline).Milliseconds()
 	}
-	if _, err := l.callCtx(ctx, opHelper, r, nil, theirs); err != nil {
+	var a helperAnswer
+	if _, err := l.callCtx(ctx, opHelper, r, &a, theirs); err != nil {
 		return nil, err
+	}
+	if a.Missing {
+		return nil, fmt.Errorf("starting helper %s: the program that serves it: %w", kind, fs.ErrNotExist)
 	}
 	return net.FileConn(ours)
 }

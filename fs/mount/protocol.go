@@ -1,5 +1,7 @@
 package mount
 
+import "time"
+
 // What holder and worker say to each other. The worker calls; the holder
 // answers.
 const (
@@ -33,6 +35,7 @@ type Ground struct {
 	Agreed   Negotiated `json:"agreed"`
 	Holder   int        `json:"holder"`
 	Restarts int        `json:"restarts"`
+	Since    time.Time  `json:"since"`
 	Kept     []string   `json:"kept"`
 	Notices  []string   `json:"notices"`
 }
@@ -56,6 +59,10 @@ type touchRequest struct {
 type helperRequest struct {
 	Kind  string `json:"kind"`
 	Milli int64  `json:"milli"`
+}
+
+type helperAnswer struct {
+	Missing bool `json:"missing"` // the program is not installed
 }
 
 type stopRequest struct {

@@ -84,7 +84,7 @@ func (h *Holder) mountFor(plan Plan) error {
 		return err
 	}
 	h.mu.Lock()
-	h.m, h.lock, h.control, h.table, h.plan = m, lock, listener, nodes, plan
+	h.m, h.lock, h.control, h.table, h.plan, h.since = m, lock, listener, nodes, plan, time.Now()
 	h.mu.Unlock()
 	return h.furnish()
 }
@@ -167,7 +167,7 @@ func (h *Holder) ground() Ground {
 	defer h.mu.Unlock()
 	g := Ground{
 		Mount: h.m.dir, Control: h.plan.Control, System: h.m.system, Agreed: h.m.agreed,
-		Holder: os.Getpid(), Restarts: h.restarts, Notices: h.notices,
+		Holder: os.Getpid(), Restarts: h.restarts, Since: h.since, Notices: h.notices,
 	}
 	for name := range h.kept {
 		g.Kept = append(g.Kept, name)

@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,6 +26,7 @@ type state struct {
 	NextID   int32      `json:"next_id"`
 	Backings []int32    `json:"backings"`
 	Notices  []string   `json:"notices"`
+	Since    time.Time  `json:"since"`
 	// Files are descriptor numbers by name; only set over an exec.
 	Files map[string]int `json:"files,omitempty"`
 	// Worker is the pid at the other end of the descriptor named "link".
@@ -49,7 +51,7 @@ const (
 func (h *Holder) snapshotState() state {
 	s := state{
 		Plan: h.plan, System: h.m.system, MountID: h.m.id, Agreed: h.m.agreed,
-		Restarts: h.restarts, NextID: h.nextID, Notices: h.notices,
+		Restarts: h.restarts, NextID: h.nextID, Notices: h.notices, Since: h.since,
 	}
 	for id := range h.backings {
 		s.Backings = append(s.Backings, id)
@@ -176,7 +178,7 @@ func readState(f *os.File) (state, error) {
 }
 
 func (h *Holder) take(s state, files map[string]*os.File) {
-	h.plan, h.restarts, h.nextID, h.notices = s.Plan, s.Restarts, s.NextID, s.Notices
+	h.plan, h.restarts, h.nextID, h.notices, h.since = s.Plan, s.Restarts, s.NextID, s.Notices, s.Since
 	h.m = &mounted{
 		dir: s.Plan.Mount, dev: files[fileDev], clone: files[fileClone],
 		agreed: s.Agreed, system: s.System, id: s.MountID,

@@ -21,7 +21,7 @@ func (w *worker) status() control.Status {
 	}
 	s := control.Status{
 		Mount: ground.Mount, Policy: w.cfg.Policy, Audit: view.Policy.Audit.File,
-		HolderPID: ground.Holder, WorkerPID: workerPID(), Version: w.cfg.Version, Since: w.start,
+		HolderPID: ground.Holder, WorkerPID: workerPID(), Version: w.cfg.Version, Since: ground.Since,
 		Restarts: ground.Restarts, Resend: ground.Agreed.Resend(), Passthrough: ground.Agreed.Passthrough(),
 		Notices: w.allNotices(ground.Notices), Backends: []control.Backend{}, Secrets: []control.Secret{},
 	}

@@ -16,7 +16,6 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -49,7 +48,6 @@ type worker struct {
 	link   *mount.Link
 	ground mount.Ground
 	log    *slog.Logger
-	start  time.Time
 
 	names *policy.Names
 	exes  *policy.Executables
@@ -71,7 +69,7 @@ type worker struct {
 // Run serves until the mount is gone. The exit code is for the holder: a
 // policy with errors is told apart with errors.As from everything else.
 func Run(cfg Config) error {
-	w := &worker{cfg: cfg, start: time.Now(), opened: make(map[string]*opened)}
+	w := &worker{cfg: cfg, opened: make(map[string]*opened)}
 	w.log = slog.New(slog.NewTextHandler(newQueue(os.Stderr), nil))
 	system := os.Geteuid() == 0
 	if err := secret.Harden(system); err != nil {

@@ -1,0 +1,17 @@
+package harness
+
+import (
+	"testing"
+
+	"filippo.io/age"
+)
+
+// newIdentity makes an age key.
+func newIdentity(t testing.TB) (identity, recipient string) {
+	t.Helper()
+	k, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k.String(), k.Recipient().String()
+}
