@@ -54,19 +54,23 @@ func parseFile(file []byte, format Format) (docs []node, meta *metadata, err err
 	if len(file) > maxFile {
 		return nil, nil, fmt.Errorf("it is larger than %d bytes", maxFile)
 	}
-	var section *node
 	switch format {
 	case YAML:
 		docs, err = parseYAML(file)
 	case JSON, Binary:
 		docs, err = parseJSON(file)
+	case Dotenv:
+		docs, err = parseDotenv(file)
+	case INI:
+		docs, err = parseINI(file)
 	default:
 		err = fmt.Errorf("unknown format %q", format)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	if section, err = cutMetadata(docs); err != nil {
+	section, err := cutMetadata(docs, format)
+	if err != nil {
 		return nil, nil, err
 	}
 	meta, err = parseMetadata(section)

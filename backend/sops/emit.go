@@ -2,6 +2,9 @@ package sops
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/secretfs/secretfs/backend"
 )
@@ -13,11 +16,16 @@ func emitFile(w *lockedWriter, format Format, docs []node) error {
 		return emitYAML(w, docs)
 	case JSON:
 		return emitJSON(w, &docs[0])
+	case Dotenv:
+		return emitDotenv(w, &docs[0])
+	case INI:
+		return emitINI(w, &docs[0])
 	}
 	return fmt.Errorf("format %q: %w", format, backend.ErrUnsupported)
 }
 
-// emitPart writes a sub-tree as `sops decrypt --extract` does.
+// emitPart writes a sub-tree as `sops decrypt --extract` does. A section of an
+// INI file, which sops cannot extract, is an INI file with that section.
 func emitPart(w *lockedWriter, format Format, n *node) error {
 	switch {
 	case format == YAML && n.kind == kindMap:
@@ -28,6 +36,26 @@ func emitPart(w *lockedWriter, format Format, n *node) error {
 		return emitJSON(w, n)
 	case format == JSON:
 		return jsonWriter{w}.value(n, 0)
+	case format == INI:
+		return emitINI(w, &node{kids: []node{*n}})
 	}
 	return fmt.Errorf("format %q: %w", format, backend.ErrUnsupported)
+}
+
+// plainText is how sops writes a scalar into formats that only know text.
+func plainText(n *node) (string, error) {
+	v, err := n.typed()
+	switch v := v.(type) {
+	case string:
+		return v, err
+	case float64:
+		text := strconv.FormatFloat(v, 'G', -1, 64)
+		if !strings.ContainsAny(text, ".E") {
+			text = strconv.FormatFloat(v, 'f', 1, 64)
+		}
+		return text, err
+	case time.Time:
+		return v.Format(time.RFC3339), err
+	}
+	return fmt.Sprint(v), err
 }

@@ -1,7 +1,6 @@
 package sops
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -62,7 +61,9 @@ func yamlNode(n *node) (*yaml.Node, error) {
 		return nil, err
 	}
 	if out.Encode(v) != nil {
-		return nil, errEmitYAML
+		// The library cannot read back what it writes for some strings, as
+		// "\tx\ny". sops then writes null; we write the value.
+		*out = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: n.text, Style: yaml.DoubleQuotedStyle}
 	}
 	return out, nil
 }
@@ -125,9 +126,9 @@ func yamlMapping(out *yaml.Node, kids []node) error {
 			continue
 		}
 		p.opening(out)
-		name := &yaml.Node{}
-		if name.Encode(k.name) != nil {
-			return errors.New("a name cannot be written as YAML")
+		name, err := yamlNode(&node{kind: kindString, text: k.name})
+		if err != nil {
+			return err
 		}
 		joinComments(&name.HeadComment, &p.head, false)
 		value, err := yamlNode(k)

@@ -92,9 +92,13 @@ func (b *builder) members(n *node, s scope) error {
 		k := &n.kids[i]
 		if k.kind == kindComment {
 			fmt.Fprintf(comments, "%d#%s\n", position, k.text)
-			if err := b.comment(k, self, s.comment(k.text)); err != nil {
-				return err
+			encrypted := s.comment(k.text)
+			if becomesEntry(n, k, encrypted) {
+				b.entries = append(b.entries, entry{kind: kindString, name: position, nameLen: listItem, parent: self})
+				position++
+				continue
 			}
+			b.comment(k, self, encrypted)
 			continue
 		}
 		in := s.item()
@@ -120,6 +124,12 @@ func (b *builder) members(n *node, s scope) error {
 	return nil
 }
 
+// becomesEntry says that k, a comment in n, decrypts to an empty string: sops
+// does that to empty comments within lists.
+func becomesEntry(n, k *node, encrypted bool) bool {
+	return n.kind == kindList && k.text == "" && encrypted
+}
+
 // add adds k and all within it, and says whether it is a comment in disguise:
 // sops encrypts comments within lists as entries of the list.
 func (b *builder) add(e entry, k *node, in scope) (isComment bool, err error) {
@@ -138,7 +148,7 @@ func (b *builder) leaf(e entry, k *node, encrypted bool) (isComment bool, err er
 		encrypted = false
 	case encrypted:
 		s, ok := parseSealed(unsafe.Slice(unsafe.StringData(k.text), len(k.text)))
-		if k.kind != kindString || !ok {
+		if k.kind != kindString || !ok || s.kind == kindBytes {
 			return false, errNotSealed
 		}
 		e.kind, e.sealed = s.kind, true
@@ -150,15 +160,14 @@ func (b *builder) leaf(e entry, k *node, encrypted bool) (isComment bool, err er
 
 // comment adds a comment that holds something encrypted that is no comment:
 // sops decrypts it where it can, and then counts it into the MAC.
-func (b *builder) comment(k *node, parent uint32, encrypted bool) error {
+func (b *builder) comment(k *node, parent uint32, encrypted bool) {
 	s, ok := parseSealed([]byte(k.text))
 	if !encrypted || !ok || s.kind == kindComment {
-		return nil
+		return
 	}
 	e := entry{kind: kindComment, sealed: true, parent: parent, nameLen: listItem}
 	e.text, e.textLen = b.place(k.text, k.hint)
 	b.entries = append(b.entries, e)
-	return nil
 }
 
 // place finds text in the file, or else keeps a copy.

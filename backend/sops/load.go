@@ -90,21 +90,17 @@ func (b *Backend) noticed() {
 // run is one reader of a load.
 func (b *Backend) run(l *load, reader int) {
 	now := takeStamps(b.cfg.File, b.cfg.KeyFiles)
-	if b.settled(now) {
-		b.finish(l, func() {})
-		return
+	settled := b.settled(now)
+	var file []byte
+	var err error
+	if !settled {
+		file, err = readFile(b.cfg.File)
 	}
-	file, err := readFile(b.cfg.File)
-	b.mu.Lock()
-	given := reader != l.reader
-	if given {
-		b.stuck--
-	}
-	l.hasRead = l.hasRead || !given
-	b.mu.Unlock()
 	switch {
-	case given:
+	case b.givenUp(l, reader):
 		return
+	case settled:
+		b.finish(l, func() {})
 	case err != nil:
 		b.failed(l, now, err, false)
 	default:
@@ -113,6 +109,18 @@ func (b *Backend) run(l *load, reader int) {
 	if len(file) > bigFile {
 		debug.FreeOSMemory()
 	}
+}
+
+// givenUp is asked by a reader once it has what it wanted.
+func (b *Backend) givenUp(l *load, reader int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if reader != l.reader {
+		b.stuck--
+		return true
+	}
+	l.hasRead = true
+	return false
 }
 
 // settled says that trying again would end as it did last time.

@@ -30,8 +30,8 @@ func (d *Document) lookup(key string) (uint32, error) {
 func (d *Document) lookupBinary(key string) (uint32, error) {
 	i, ok := d.index.child(0, "data")
 	switch {
-	case !ok:
-		return 0, fmt.Errorf("it has no data: is it a binary file? %w", backend.ErrCorrupt)
+	case !ok || d.index.entries[i].kind != kindString:
+		return 0, fmt.Errorf("it holds no binary file: %w", backend.ErrCorrupt)
 	case key != "":
 		return 0, fmt.Errorf("key %q: a binary file is one value, its key is \"\": %w", key, backend.ErrNotFound)
 	}

@@ -26,29 +26,49 @@ var (
 )
 
 // cutMetadata takes the sops section out of the documents.
-func cutMetadata(docs []node) (*node, error) {
-	var found *node
+func cutMetadata(docs []node, format Format) (*node, error) {
+	if format == Dotenv {
+		return cutPrefixed(&docs[0])
+	}
+	var found []node
 	for i := range docs {
 		kids := docs[i].kids[:0]
 		for _, k := range docs[i].kids {
 			if k.kind == kindComment || !k.named || k.name != "sops" {
 				kids = append(kids, k)
-				continue
+			} else if i == 0 {
+				found = append(found, k)
 			}
-			if i > 0 {
-				continue
-			}
-			if found != nil || k.kind != kindMap {
-				return nil, errors.New("its sops section is there twice, or no mapping")
-			}
-			found = &k
 		}
 		docs[i].kids = kids
 	}
-	if found == nil {
+	switch {
+	case len(found) == 0:
+		return nil, errNoMetadata
+	case len(found) > 1 || found[0].kind != kindMap:
+		return nil, errors.New("its sops section is there twice, or is no mapping")
+	case format == INI:
+		return unflatten(found[0].kids, "", `\n`)
+	}
+	return &found[0], nil
+}
+
+// cutPrefixed takes the variables of a dotenv file that make up its metadata.
+func cutPrefixed(doc *node) (*node, error) {
+	var found []node
+	kids := doc.kids[:0]
+	for _, k := range doc.kids {
+		if k.kind != kindComment && strings.HasPrefix(k.name, dotenvPrefix) {
+			found = append(found, k)
+		} else {
+			kids = append(kids, k)
+		}
+	}
+	doc.kids = kids
+	if len(found) == 0 {
 		return nil, errNoMetadata
 	}
-	return found, nil
+	return unflatten(found, dotenvPrefix, "")
 }
 
 func parseMetadata(section *node) (*metadata, error) {

@@ -57,7 +57,8 @@ func storeFor(format Format) oracle.Store {
 type option func(*oracle.Metadata)
 
 // seal encrypts plain as `sops encrypt` does.
-func seal(format Format, plain []byte, opts ...option) ([]byte, error) {
+func seal(format Format, plain []byte, opts ...option) (file []byte, err error) {
+	defer panicked(&err)
 	store := storeFor(format)
 	branches, err := store.LoadPlainFile(plain)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -15,7 +16,6 @@ import (
 // the index has neither comments nor the way a value is written, and such a
 // request is rare.
 type renderer struct {
-	doc  *Document
 	box  *box
 	room []byte // locked memory for all plaintext, the free part
 	path []byte
@@ -29,30 +29,45 @@ func (d *Document) render(i uint32) (*secret.Value, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", err, backend.ErrCorrupt)
 	}
-	room, err := secret.New(d.roomFor(i))
+	whole := i == 0
+	s := scope{rules: &d.meta.rules}
+	if !whole {
+		n, in := d.locate(&docs[0], i)
+		docs, s = []node{*n}, in
+	}
+	size := 0
+	for n := range docs {
+		size += docs[n].sealedSize()
+	}
+	room, err := secret.New(size)
 	if err != nil {
 		return nil, err
 	}
 	defer room.Destroy()
-	r := renderer{doc: d, box: d.box.Load(), room: room.Bytes()}
-	if i != 0 {
-		return d.renderPart(&r, &docs[0], i)
-	}
+	r := renderer{box: d.box.Load(), room: room.Bytes(), path: d.path(i)}
 	for n := range docs {
-		if err := r.open(&docs[n], scope{rules: &d.meta.rules}); err != nil {
+		if err := r.open(&docs[n], s); err != nil {
 			return nil, err
 		}
 	}
-	return d.finish(i, func(w *lockedWriter) error { return emitFile(w, d.format, docs) })
+	return d.finish(i, func(w *lockedWriter) error {
+		if whole {
+			return emitFile(w, d.format, docs)
+		}
+		return emitPart(w, d.format, &docs[0])
+	})
 }
 
-func (d *Document) renderPart(r *renderer, root *node, i uint32) (*secret.Value, error) {
-	n, s := d.locate(root, i)
-	r.path = d.path(i)
-	if err := r.open(n, s); err != nil {
-		return nil, err
+// sealedSize is how much plaintext decrypting n makes at most.
+func (n *node) sealedSize() int {
+	size := 0
+	if strings.HasPrefix(n.text, string(sealedMark)) {
+		size = len(n.text)
 	}
-	return d.finish(i, func(w *lockedWriter) error { return emitPart(w, d.format, n) })
+	for i := range n.kids {
+		size += n.kids[i].sealedSize()
+	}
+	return size
 }
 
 // finish collects what emit writes, and keeps its length for Stat.
@@ -69,21 +84,6 @@ func (d *Document) finish(i uint32, emit func(*lockedWriter) error) (*secret.Val
 	return v, err
 }
 
-// roomFor is how much plaintext decrypting the sub-tree at i makes at most.
-func (d *Document) roomFor(i uint32) int {
-	end := d.index.next(i)
-	if i == 0 {
-		end = uint32(len(d.index.entries))
-	}
-	n := 0
-	for c := i; c < end; c++ {
-		if e := &d.index.entries[c]; e.sealed {
-			n += int(e.textLen)
-		}
-	}
-	return n
-}
-
 // locate finds the node of entry i, and what the rules make of its place.
 func (d *Document) locate(root *node, i uint32) (*node, scope) {
 	e := &d.index.entries[i]
@@ -95,7 +95,9 @@ func (d *Document) locate(root *node, i uint32) (*node, scope) {
 	for k := range parent.kids {
 		kid := &parent.kids[k]
 		if kid.kind == kindComment {
-			s.comment(kid.text)
+			if becomesEntry(parent, kid, s.comment(kid.text)) {
+				position++
+			}
 			continue
 		}
 		in := s.item()
@@ -136,7 +138,9 @@ func (r *renderer) open(n *node, s scope) error {
 	for i := range n.kids {
 		k := &n.kids[i]
 		if k.kind == kindComment {
-			if s.comment(k.text) {
+			if encrypted := s.comment(k.text); becomesEntry(n, k, encrypted) {
+				k.kind = kindString
+			} else if encrypted {
 				r.comment(k)
 			}
 			continue
@@ -166,7 +170,7 @@ func (r *renderer) leaf(k *node) error {
 	if !ok {
 		return nil // null, or empty
 	}
-	plain, buf, err := r.box.open(r.room, r.buf, s, r.path)
+	plain, buf, err := r.box.open(r.room, r.buf, s, additional(r.path))
 	r.buf = buf
 	if err != nil {
 		return err
@@ -177,11 +181,12 @@ func (r *renderer) leaf(k *node) error {
 }
 
 // comment decrypts a comment. One that does not decrypt stays as it is, as with
-// sops: old versions did not encrypt comments.
+// sops: old versions did not encrypt comments. One that does moves to a line of
+// its own, for sops forgets where it was.
 func (r *renderer) comment(k *node) {
 	n := node{kind: kindString, text: k.text}
 	if r.leaf(&n) == nil && n.kind == kindComment {
-		k.text = n.text
+		k.text, k.inline = n.text, false
 	}
 }
 

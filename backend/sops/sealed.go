@@ -20,8 +20,8 @@ type sealed struct {
 
 var sealedMark = []byte("ENC[AES256_GCM,data:")
 
-// sealedTypes are the types that sops decrypts. "bytes" is written by none of
-// its versions.
+// sealedTypes are the types that sops knows. It writes no "bytes", and panics
+// when it decrypts them.
 var sealedTypes = map[string]kind{
 	"str": kindString, "int": kindInt, "float": kindFloat, "bool": kindBool,
 	"time": kindTime, "comment": kindComment, "bytes": kindBytes,

@@ -20,7 +20,7 @@ func (d *Document) value(i uint32) (*secret.Value, error) {
 		return secret.From(shown(bytes.Clone(d.index.text(i)), e.kind))
 	}
 	s, _ := parseSealed(d.index.text(i))
-	return d.decrypt(s, e.kind, d.path(i))
+	return d.decrypt(s, e.kind, additional(d.path(i)))
 }
 
 // decrypt opens s. A value whose text is not the canonical one is made anew.
@@ -34,7 +34,7 @@ func (d *Document) decrypt(s sealed, k kind, path []byte) (*secret.Value, error)
 		v.Destroy()
 		return nil, err
 	}
-	if k == kindString || k == kindBytes {
+	if k == kindString {
 		return v, nil
 	}
 	defer v.Destroy()
@@ -59,8 +59,8 @@ func shown(text []byte, k kind) []byte {
 	return text
 }
 
-// path is the additional data of entry i: the names of all maps on the way and
-// its own, each with a colon.
+// path is the names of all maps on the way to entry i and its own, each with a
+// colon.
 func (d *Document) path(i uint32) []byte {
 	var chain []uint32
 	for ; d.index.entries[i].parent != noParent; i = d.index.entries[i].parent {

@@ -151,6 +151,16 @@ func (v *verifier) container(i uint32) error {
 	return nil
 }
 
+// additional is the additional data of a value: the names of all maps on the way
+// to it and its own, with a colon after each; for a comment outside of all, a
+// colon alone.
+func additional(path []byte) []byte {
+	if len(path) == 0 {
+		return []byte{':'}
+	}
+	return path
+}
+
 func (v *verifier) leaf(i uint32) error {
 	e := &v.doc.index.entries[i]
 	text := v.doc.index.text(i)
@@ -161,7 +171,7 @@ func (v *verifier) leaf(i uint32) error {
 		return nil
 	}
 	s, _ := parseSealed(text)
-	plain, err := v.open(s, v.path)
+	plain, err := v.open(s, additional(v.path))
 	switch {
 	case e.kind == kindComment && s.kind != kindComment:
 		// A comment that looks like a value. If it were one, sops would
