@@ -183,12 +183,18 @@ func TestFsyncFails(t *testing.T) {
 	if err := l.commit(3); !errors.Is(err, unix.EINVAL) {
 		t.Errorf("got %v", err)
 	}
+	if err := l.Err(); !errors.Is(err, unix.EINVAL) {
+		t.Errorf("Err says %v", err)
+	}
 	l.mu.Lock()
 	l.f = good
 	l.head.Seq = 4
 	l.mu.Unlock()
 	if err := l.commit(4); err != nil {
 		t.Errorf("after it healed: %v", err)
+	}
+	if err := l.Err(); err != nil {
+		t.Errorf("Err says %v after it healed", err)
 	}
 	// What was under way when it failed is not saved by the next success.
 	if err := l.commit(3); !errors.Is(err, unix.EINVAL) {

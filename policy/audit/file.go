@@ -81,12 +81,12 @@ func (l *Log) open() error {
 
 // resume goes on after somebody else changed the file.
 func (l *Log) resume(size int64) error {
-	if size < l.size {
-		l.notes = append(l.notes, fmt.Errorf("audit log %s was shortened by somebody, from %d bytes to %d", l.cfg.File, l.size, size))
-	}
 	t, err := l.whole(l.f)
 	if err != nil {
 		return err
+	}
+	if size < l.size {
+		l.notes = append(l.notes, fmt.Errorf("audit log %s was shortened by somebody, from %d bytes to %d", l.cfg.File, l.size, size))
 	}
 	l.head, l.size = l.after(t), t.size
 	return nil
@@ -117,8 +117,9 @@ func (l *Log) release() error {
 	}
 	var err error
 	if l.cfg.Sync != SyncNone {
+		from := l.sync.reached()
 		err = l.f.Sync()
-		l.sync.ended(l.head.Seq, err)
+		l.sync.ended(from, l.head.Seq, err)
 	}
 	err = errors.Join(err, l.f.Close())
 	l.f = nil

@@ -161,7 +161,7 @@ func (l *Log) write(line []byte) error {
 		err = unix.ENOSPC
 	}
 	if n > 0 && !l.takeBack(int64(n)) {
-		l.release() // opening it anew sets the torn line aside
+		_ = l.release() // opening it anew sets the torn line aside
 	}
 	return fmt.Errorf("writing audit log %s: %w", l.cfg.File, err)
 }
@@ -183,6 +183,9 @@ func (l *Log) Head() Head {
 func (l *Log) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err := l.sync.current(); l.err == nil && err != nil {
+		return l.notOnDisk(err)
+	}
 	return l.err
 }
 

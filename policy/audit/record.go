@@ -1,6 +1,12 @@
 // Package audit keeps the log of who read which secret: one JSON line a read,
 // chained by hashes so that a changed, removed or reordered line is found. It
 // knows neither the filesystem nor the policy.
+//
+// The chain: `prev` is the hex SHA-256 of the line before, without its newline,
+// and "" in the very first line; `seq` counts from 1. Both go on over restarts and
+// over files that were rotated by renaming. Beside the log lie NAME.head, which
+// keeps the chain's end over a rotation, and NAME.torn-TIME, a line that a power
+// cut or a kill has left unfinished.
 package audit
 
 import (

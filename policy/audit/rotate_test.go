@@ -198,3 +198,19 @@ func TestRotationFails(t *testing.T) {
 	write(t, l, 2)
 	intact(t, 6, file+".1", file)
 }
+
+func TestNamesOfRotatedFiles(t *testing.T) {
+	for name, want := range map[string]bool{
+		"audit.jsonl.1": true, "audit.jsonl.12.gz": true, "audit.jsonl-20260131": true, "audit.jsonl-20260131.zst": true,
+		"audit-20260131.jsonl": true, "audit-20260131.jsonl.gz": true,
+		"audit.jsonl": false, "audit.jsonl.head": false, "audit.jsonl.head.new": false, "audit.jsonl.torn-20260131T000000.0Z": false,
+		"audit-user.jsonl": false, "audit.jsonl.": false, "audit-20260131.log": false, "audit.jsonl~": false, "x": false,
+	} {
+		if isRotated("audit.jsonl", name) != want {
+			t.Errorf("%s: %v", name, !want)
+		}
+	}
+	if !isRotated("log", "log-20260131") || isRotated("log", "log-user") || isRotated("log", "log") {
+		t.Error("without extension")
+	}
+}

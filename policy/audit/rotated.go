@@ -16,30 +16,36 @@ type sibling struct {
 	info fs.FileInfo
 }
 
-// rotated lists what logrotate(8) makes of file, the newest first: file.1,
-// file-20260131, file.1.gz, and, with its `extension` option, stem-20260131.ext.
+// rotated lists what logrotate(8) makes of file, the newest first.
 func rotated(file string) []sibling {
 	dir, base := filepath.Split(file)
-	ext := filepath.Ext(base)
-	stem := strings.TrimSuffix(base, ext)
 	entries, err := os.ReadDir(filepath.Clean(dir))
 	if err != nil {
 		return nil
 	}
 	var found []sibling
 	for _, e := range entries {
-		name := e.Name()
-		ours := name != base && !strings.HasPrefix(name, base+headSuffix) && !strings.HasPrefix(name, base+tornSuffix) &&
-			(strings.HasPrefix(name, base+".") || strings.HasPrefix(name, base+"-") ||
-				strings.HasPrefix(name, stem+"-") && strings.HasSuffix(strings.TrimSuffix(name, ".gz"), ext))
-		if info, err := e.Info(); ours && err == nil && info.Mode().IsRegular() {
-			found = append(found, sibling{dir + name, info})
+		if info, err := e.Info(); isRotated(base, e.Name()) && err == nil && info.Mode().IsRegular() {
+			found = append(found, sibling{dir + e.Name(), info})
 		}
 	}
 	slices.SortStableFunc(found, func(a, b sibling) int {
 		return cmp.Or(b.info.ModTime().Compare(a.info.ModTime()), strings.Compare(a.name, b.name))
 	})
 	return found
+}
+
+// isRotated knows base.1, base-20260131, both with a compressor's suffix, and,
+// of logrotate's `extension`, stem-20260131.ext. A digit has to follow, because
+// audit-user.jsonl is another log than audit.jsonl.
+func isRotated(base, name string) bool {
+	digit := func(s string) bool { return s != "" && '0' <= s[0] && s[0] <= '9' }
+	if rest, ok := strings.CutPrefix(name, base); ok && rest != "" {
+		return (rest[0] == '.' || rest[0] == '-') && digit(rest[1:])
+	}
+	ext := filepath.Ext(base)
+	rest, ok := strings.CutPrefix(name, strings.TrimSuffix(base, ext)+"-")
+	return ok && digit(rest) && (filepath.Ext(rest) == ext || compressed(rest) && filepath.Ext(strings.TrimSuffix(rest, filepath.Ext(rest))) == ext)
 }
 
 func compressed(name string) bool {

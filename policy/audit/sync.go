@@ -14,22 +14,47 @@ type syncer struct {
 	wake    sync.Cond // on mu
 	running bool
 	done    uint64 // records up to this one are on disk
+	failing bool   // the last fsync(2) failed
+	said    time.Time
 	// Records after lostAfter up to lost may be missing: after an fsync(2)
 	// that fails, the next one says nothing about the same pages (fsync(2)).
 	lostAfter, lost uint64
 	err             error
 }
 
-// ended takes the outcome of an fsync that was begun after record seq was
-// written.
-func (s *syncer) ended(seq uint64, err error) {
+// ended takes the outcome of an fsync(2), begun when records up to from were on
+// disk and up to seq were written.
+func (s *syncer) ended(from, seq uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err != nil {
-		s.lostAfter, s.lost, s.err = s.done, seq, err
+	s.failing = err != nil
+	if s.failing {
+		s.lostAfter, s.lost, s.err = from, seq, err
 	}
 	s.done = max(s.done, seq)
 	s.wake.Broadcast()
+}
+
+// current is the error of the last fsync(2).
+func (s *syncer) current() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.failing {
+		return nil
+	}
+	return s.err
+}
+
+// quiet says whether a failure was told a short while ago, and if not takes it
+// that it will be now.
+func (s *syncer) quiet() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.said) < sayEvery {
+		return true
+	}
+	s.said = time.Now()
+	return false
 }
 
 // commit waits until record seq is on disk. Called without mu.
@@ -50,9 +75,13 @@ func (l *Log) commit(seq uint64) error {
 		s.wake.Broadcast()
 	}
 	if s.lostAfter < seq && seq <= s.lost {
-		return fmt.Errorf("bringing audit log %s to disk: %w", l.cfg.File, s.err)
+		return l.notOnDisk(s.err)
 	}
 	return nil
+}
+
+func (l *Log) notOnDisk(err error) error {
+	return fmt.Errorf("bringing audit log %s to disk: %w", l.cfg.File, err)
 }
 
 // flush is one fsync(2) of all that is written.
@@ -63,13 +92,14 @@ func (l *Log) flush() {
 	if f == nil {
 		return // release has synced it
 	}
+	from := l.sync.reached()
 	err := f.Sync()
 	if errors.Is(err, os.ErrClosed) {
 		return // so it has here
 	}
-	l.sync.ended(seq, err)
-	if err != nil {
-		l.cfg.OnError(fmt.Errorf("bringing audit log %s to disk: %w", l.cfg.File, err))
+	l.sync.ended(from, seq, err)
+	if err != nil && !l.sync.quiet() {
+		l.cfg.OnError(l.notOnDisk(err))
 	}
 }
 
