@@ -66,6 +66,10 @@ func lockedBuffer(n int) ([]byte, error) {
 // Bytes gives what is sent.
 func (r *reply) Bytes([]byte) ([]byte, fuse.Status) { return r.whole[:r.n], fuse.OK }
 
+// Slices gives the same. go-fuse calls Done only after the write for results
+// that have this method; for others it calls it before.
+func (r *reply) Slices() ([][]byte, fuse.Status) { return [][]byte{r.whole[:r.n]}, fuse.OK }
+
 // Size is its length in bytes.
 func (r *reply) Size() int { return r.n }
 
