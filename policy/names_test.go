@@ -250,3 +250,29 @@ func TestNamesKeepThoseOfThePolicyBefore(t *testing.T) {
 		t.Error("names of all policies are kept")
 	}
 }
+
+// The worker that follows a killed one knows at once what that one was told.
+func TestNamesSurviveTheWorker(t *testing.T) {
+	ldap := &directory{ids: map[string]uint32{"passwd ldapuser": 70001, "group ldapgroup": 70002}}
+	p := using(perm("ldapuser", "ldapgroup"), perm("mem0", "root"))
+	first, _ := newNames(t, passwdText, groupText, ldap.lookup)
+	first.Use(p)
+	first.Settle(t.Context())
+	saved := first.Save()
+	if string(saved) != "group:ldapgroup:70002\npasswd:ldapuser:70001\n" {
+		t.Errorf("saved %q", saved)
+	}
+
+	ldap.set(nil, errors.New("no route to host"))
+	second, _ := newNames(t, passwdText, groupText, ldap.lookup)
+	second.Restore(append(saved, "passwd:mem0:7\nshadow:x:1\npasswd:y\n\n"...))
+	second.Use(p)
+	if got := second.File(p.Secrets[0].Perm); got.UID != 70001 || got.GID != 70002 {
+		t.Errorf("ldapuser:ldapgroup is %+v", got)
+	}
+	if uid, ok := second.Owner(p.Secrets[1].Perm); uid != 501 || !ok {
+		t.Errorf("mem0 is %d, %v: the file counts", uid, ok)
+	}
+	ldap.set(nil, nil)
+	eventually(t, "the name service is asked again", func() bool { return len(second.Unresolved()) == 2 })
+}

@@ -101,10 +101,10 @@ func mode(f conf.Fields, key string, fallback uint32) uint32 {
 	}
 	bits, err := strconv.ParseUint(n.Text, 8, 32)
 	switch {
-	case err != nil || len(n.Text) < 3 || len(n.Text) > 5:
-		f.Addf(key, `want an octal number like "0400", have %q`, n.Text)
-	case bits > 0o777:
+	case err == nil && bits > 0o777:
 		f.Addf(key, `%q is more than "0777"; setuid, setgid and sticky bits have no meaning here`, n.Text)
+	case err != nil || len(n.Text) < 3 || len(n.Text) > 4:
+		f.Addf(key, `want an octal number like "0400", have %q`, n.Text)
 	default:
 		return uint32(bits)
 	}
