@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +27,9 @@ const (
 	// journalWait is how long a full journal is waited for, by a goroutine of
 	// its own, before a record is given up.
 	journalWait = time.Second
+	// journalProbe is how often a journal is looked for that has never been
+	// there.
+	journalProbe = time.Second
 )
 
 // A journal sends records in the background. Its protocol: systemd's "Native
@@ -38,6 +42,9 @@ type journal struct {
 	ended   sync.WaitGroup
 	dropped atomic.Uint64 // since it was last told
 	total   atomic.Uint64
+	// absent says that there has been no journal so far: nothing is missed
+	// then, and the socket is looked for only once per journalProbe.
+	absent atomic.Bool
 
 	conn *net.UnixConn // used by the goroutine only
 	buf  []byte
@@ -54,12 +61,39 @@ func newJournal(cfg JournalConfig, onError func(error)) *journal {
 		queue:   make(chan Record, journalQueue),
 		stop:    make(chan struct{}),
 	}
+	if !j.there() {
+		j.absent.Store(true)
+		j.ended.Go(j.lookOut)
+	}
 	j.ended.Go(j.run)
 	return j
 }
 
+func (j *journal) there() bool {
+	_, err := os.Lstat(j.addr.Name)
+	return err == nil
+}
+
+// lookOut waits for a journal that is not there yet, as early in the boot or
+// on a machine without systemd.
+func (j *journal) lookOut() {
+	tick := time.NewTicker(journalProbe)
+	defer tick.Stop()
+	for !j.there() {
+		select {
+		case <-j.stop:
+			return
+		case <-tick.C:
+		}
+	}
+	j.absent.Store(false)
+}
+
 // offer never waits.
 func (j *journal) offer(r *Record) {
+	if j.absent.Load() {
+		return
+	}
 	select {
 	case j.queue <- *r:
 	default:
