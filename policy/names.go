@@ -49,6 +49,8 @@ type Names struct {
 	cfg  NamesConfig
 	ids  atomic.Pointer[idSnapshot]
 	wake chan struct{}
+	// kicked is when Kick last did something, in nanoseconds since 1970.
+	kicked atomic.Int64
 
 	mu         sync.Mutex
 	entries    map[nameKey]*nameEntry // what is wanted
@@ -183,8 +185,13 @@ func (n *Names) Refresh() {
 
 // Kick makes Run try unresolved names earlier than it would, as soon as
 // FirstRetry after the last attempt. It does not block: a handler that met such
-// a name calls it.
-func (n *Names) Kick() { n.poke() }
+// a name calls it, and one that is called all the time keeps Run from nothing.
+func (n *Names) Kick() {
+	now := time.Now().UnixNano()
+	if last := n.kicked.Load(); now-last > int64(minRecheck) && n.kicked.CompareAndSwap(last, now) {
+		n.poke()
+	}
+}
 
 func (n *Names) poke() {
 	select {

@@ -251,6 +251,25 @@ func TestNamesKeepThoseOfThePolicyBefore(t *testing.T) {
 	}
 }
 
+// A reader that is refused for want of a name need not wait for the end of a
+// long pause.
+func TestNamesKick(t *testing.T) {
+	ldap := &directory{}
+	names := policy.NewNames(policy.NamesConfig{
+		Passwd: "/nonexistent", Group: "/nonexistent",
+		Lookup: ldap.lookup, Recheck: time.Hour, FirstRetry: time.Millisecond, MaxRetry: time.Hour,
+	})
+	run(t, names.Run)
+	names.Use(using(perm("late", "root")))
+	// By then it pauses for 0.5 s, and for 16 s before the sixth time from now.
+	const asks = 10
+	eventually(t, "it tries less and less often", func() bool { return ldap.asks("passwd late") >= asks })
+	eventually(t, "it is made to try", func() bool {
+		names.Kick()
+		return ldap.asks("passwd late") > asks+6
+	})
+}
+
 // The worker that follows a killed one knows at once what that one was told.
 func TestNamesSurviveTheWorker(t *testing.T) {
 	ldap := &directory{ids: map[string]uint32{"passwd ldapuser": 70001, "group ldapgroup": 70002}}
