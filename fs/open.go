@@ -23,6 +23,9 @@ type opening struct {
 	unique uint64
 	want   backend.Version // the version to serve; empty: whatever is fetched
 	fetch  gate.Fetch
+	// init says that the caller is some PID 1, which rather gets the last
+	// value than waits.
+	init bool
 }
 
 // Open answers FUSE_OPEN: who asks, may they, make the value ready, record,
@@ -57,7 +60,7 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 	err = f.cfg.Gate.Open(ctx, request, func(ctx context.Context, fetch gate.Fetch) (backend.Version, error) {
 		o := opening{
 			id: table.NodeID(in.NodeId), tid: in.Pid, unique: in.Unique &^ resentBit,
-			want: at.info.Version, fetch: fetch,
+			want: at.info.Version, fetch: fetch, init: c.Init,
 		}
 		var v backend.Version
 		handle, v, err = f.open(ctx, o)
