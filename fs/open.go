@@ -146,7 +146,7 @@ func (f *FS) release(fh uint64) {
 		return
 	}
 	if h.Object < 0 {
-		f.direct.unused(h.Object, f.cfg.Table)
+		f.direct.unused(h.Object, h.Node, f.cfg.Table)
 	}
 	if last {
 		f.linger.schedule(h.Node, f.cfg.Gate.View().Policy.Linger)

@@ -96,9 +96,10 @@ func (s *snapshots) get(id int32, size int64) (*snapshot, error) {
 	return s.byID[id], nil
 }
 
-// unused ends a snapshot if no handle reads it and no node carries it.
-func (s *snapshots) unused(id int32, t *table.Table) {
-	if t.Uses(id) {
+// unused ends a snapshot of node n if no handle reads it and n does not carry
+// it.
+func (s *snapshots) unused(id int32, n table.NodeID, t *table.Table) {
+	if t.Reads(id) || t.Carried(n).Object == id {
 		return
 	}
 	s.mu.Lock()

@@ -38,7 +38,7 @@ func (f *FS) load(ctx context.Context, o opening) (table.Carried, error) {
 		return table.Carried{}, err
 	}
 	f.cfg.Table.Carry(o.id, c)
-	f.forget(old.Object)
+	f.forget(o.id, old.Object)
 	if f.kernel != nil {
 		// The size may be news. It is not waited for.
 		_ = f.kernel.InvalidateInode(uint64(o.id))
@@ -67,12 +67,12 @@ func (f *FS) back(v *secret.Value) (int32, error) {
 
 // forget drops an object that its node no longer carries. Open handles of
 // passthrough read on without it; snapshots go with their last handle.
-func (f *FS) forget(object int32) {
+func (f *FS) forget(id table.NodeID, object int32) {
 	switch {
 	case object > 0:
 		go f.drop(object)
 	case object < 0:
-		f.direct.unused(object, f.cfg.Table)
+		f.direct.unused(object, id, f.cfg.Table)
 	}
 }
 
@@ -95,7 +95,7 @@ func (f *FS) expire(id table.NodeID) {
 		return
 	}
 	f.cfg.Table.Carry(id, table.Carried{})
-	f.forget(c.Object)
+	f.forget(id, c.Object)
 }
 
 // Adopt takes over what an earlier worker left: objects that nobody refers to

@@ -34,6 +34,9 @@ type NamesConfig struct {
 	Recheck       time.Duration // between looks at the files and at names found by Lookup; 15 s
 	FirstRetry    time.Duration // until a failed Lookup is tried again, doubled each time up to MaxRetry; 1 s
 	MaxRetry      time.Duration // 1 min
+	// Changed, if set, is called when a name means something else than
+	// before. It must not call Names.
+	Changed func()
 }
 
 // lookupTimeout ends one Lookup; lookupsAtOnce bounds how many run.

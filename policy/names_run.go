@@ -110,7 +110,10 @@ func (n *Names) publish() {
 			next.groups[key.name] = e.id
 		}
 	}
-	n.ids.Store(next)
+	old := n.ids.Swap(next)
+	if n.cfg.Changed != nil && !old.same(next) {
+		n.cfg.Changed()
+	}
 	close(n.answered)
 	n.answered = make(chan struct{})
 }

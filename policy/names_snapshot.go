@@ -1,5 +1,7 @@
 package policy
 
+import "maps"
+
 // An idSnapshot is what Names know at one time. It is never changed once
 // published.
 type idSnapshot struct{ users, groups map[string]uint32 }
@@ -44,4 +46,8 @@ func (s *idSnapshot) owner(perm *Perm) (uid, gid uint32, unknown string) {
 		return 0, 0, "group " + perm.Group
 	}
 	return uid, gid, ""
+}
+
+func (s *idSnapshot) same(o *idSnapshot) bool {
+	return maps.Equal(s.users, o.users) && maps.Equal(s.groups, o.groups)
 }

@@ -27,6 +27,7 @@ func (t *Table) Open(unique uint64, h Handle) (uint64, error) {
 	r.node, r.object, r.size, r.unique = node, h.Object, h.Size, unique
 	r.state.Store(1)
 	t.open[node]++
+	t.reading[h.Object]++
 	return fh(slot, r.gen), nil
 }
 
@@ -90,6 +91,9 @@ func (t *Table) release(slot uint32) {
 	if t.open[r.node]--; t.open[r.node] <= 0 {
 		delete(t.open, r.node)
 	}
+	if t.reading[r.object]--; t.reading[r.object] <= 0 {
+		delete(t.reading, r.object)
+	}
 }
 
 // Busy says whether a handle on n is open.
@@ -118,12 +122,9 @@ func (t *Table) Objects() map[int32]bool {
 
 func fh(slot, gen uint32) uint64 { return uint64(gen)<<32 | uint64(slot) }
 
-// Uses says whether an open handle reads from object or a node carries it.
-func (t *Table) Uses(object int32) bool {
-	if t.Objects()[object] {
-		return true
-	}
-	found := false
-	t.EachCarried(func(_ NodeID, c Carried) { found = found || c.Object == object })
-	return found
+// Reads says whether an open handle reads from object.
+func (t *Table) Reads(object int32) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.reading[object] > 0
 }

@@ -101,6 +101,8 @@ type Table struct {
 	free   []uint32          // free handle slots below the high-water mark
 	resent map[uint64]uint32 // request -> slot that a dead worker had filled for it
 	open   map[uint32]int    // node index -> open handles
+	// reading maps an object to the open handles that read from it.
+	reading map[int32]int
 }
 
 // Create makes an empty table in an anonymous file (memfd_create(2)). Pages
@@ -136,6 +138,7 @@ func Map(f *os.File) (*Table, error) {
 		byPath:  make(map[string]uint32),
 		resent:  make(map[uint64]uint32),
 		open:    make(map[uint32]int),
+		reading: make(map[int32]int),
 	}
 	switch t.head.magic {
 	case 0:
@@ -165,6 +168,7 @@ func (t *Table) adopt() {
 			continue
 		}
 		t.open[h.node]++
+		t.reading[h.object]++
 		t.resent[h.unique] = i
 	}
 }

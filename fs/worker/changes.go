@@ -10,9 +10,18 @@ import (
 // is told once and never from the goroutine that noticed it.
 type changes struct {
 	mu    sync.Mutex
-	names map[string]bool
-	all   bool
+	names map[string]bool // backends
+	all   bool            // every backend
+	ids   bool            // what user and group names mean
 	wake  chan struct{}
+}
+
+func (c *changes) addNames() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.init()
+	c.ids = true
+	c.poke()
 }
 
 func (c *changes) add(name string) {
@@ -44,7 +53,7 @@ func (c *changes) poke() {
 	}
 }
 
-func (c *changes) run(ctx context.Context, tell func(names map[string]bool, all bool)) {
+func (c *changes) run(ctx context.Context, tell func(changed)) {
 	c.mu.Lock()
 	c.init()
 	wake := c.wake
@@ -56,25 +65,35 @@ func (c *changes) run(ctx context.Context, tell func(names map[string]bool, all 
 		case <-wake:
 		}
 		c.mu.Lock()
-		names, all := c.names, c.all
-		c.names, c.all = make(map[string]bool), false
+		now := changed{names: c.names, all: c.all, ids: c.ids}
+		c.names, c.all, c.ids = make(map[string]bool), false, false
 		c.mu.Unlock()
-		tell(names, all)
+		tell(now)
 	}
+}
+
+// changed is what has changed since it was told last.
+type changed struct {
+	names    map[string]bool
+	all, ids bool
 }
 
 // touchBatch is how many paths are touched while the superblock is writable.
 const touchBatch = 64
 
 // tell lets the kernel and inotify watchers know what has changed.
-func (w *worker) tell(names map[string]bool, all bool) {
-	if all {
+func (w *worker) tell(c changed) {
+	if c.ids {
+		w.keepBytes(keptNames, w.names.Save())
+		w.fs.Reconfigured()
+	}
+	if c.all {
 		for _, r := range w.gate.View().Backends.All() {
-			names[r.Name()] = true
+			c.names[r.Name()] = true
 		}
 	}
 	var paths []string
-	for name := range names {
+	for name := range c.names {
 		paths = append(paths, w.fs.Changed(name)...)
 	}
 	if !w.ground.System {

@@ -30,17 +30,8 @@ func (w *worker) readPolicy() (*policy.Policy, error) {
 		w.keepPolicy(source)
 		return p, nil
 	}
-	kept, keptErr := w.link.Kept(keptPolicy)
-	if keptErr != nil || kept == nil {
-		return nil, err
-	}
-	defer kept.Close()
-	info, statErr := kept.Stat()
-	if statErr != nil {
-		return nil, err
-	}
-	source = make([]byte, info.Size())
-	if _, readErr := kept.ReadAt(source, 0); readErr != nil {
+	source, keptErr := w.keptBytes(keptPolicy)
+	if keptErr != nil {
 		return nil, err
 	}
 	p, keptErr = policy.Parse(w.cfg.Policy, source, w.cfg.Env)
@@ -64,18 +55,45 @@ func (w *worker) parseFile() ([]byte, *policy.Policy, error) {
 // keepPolicy leaves the policy, which holds no secrets, to the next worker.
 func (w *worker) keepPolicy(source []byte) {
 	w.source, w.policyErr = source, nil
-	fd, err := unix.MemfdCreate("secretfs-policy", unix.MFD_CLOEXEC)
+	w.keepBytes(keptPolicy, source)
+}
+
+// keepBytes leaves what is not secret to the next worker.
+func (w *worker) keepBytes(name string, b []byte) {
+	fd, err := unix.MemfdCreate("secretfs-"+name, unix.MFD_CLOEXEC)
 	if err != nil {
+		w.log.Warn("keeping for the next worker", "what", name, "error", err)
 		return
 	}
-	f := os.NewFile(uintptr(fd), "secretfs-policy")
+	f := os.NewFile(uintptr(fd), name)
 	defer f.Close()
-	if _, err := f.WriteAt(source, 0); err == nil {
-		err = w.link.Keep(keptPolicy, f)
+	if _, err = f.WriteAt(b, 0); err == nil {
+		err = w.link.Keep(name, f)
 	}
 	if err != nil {
-		w.log.Warn("keeping the policy for the next worker", "error", err)
+		w.log.Warn("keeping for the next worker", "what", name, "error", err)
 	}
+}
+
+// errNothingKept says that no worker before has left such a thing.
+var errNothingKept = errors.New("nothing was kept")
+
+func (w *worker) keptBytes(name string) ([]byte, error) {
+	f, err := w.link.Kept(name)
+	if err != nil {
+		return nil, err
+	}
+	if f == nil {
+		return nil, errNothingKept
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, info.Size())
+	_, err = f.ReadAt(b, 0)
+	return b, err
 }
 
 // An opened backend, with what it was opened from.
@@ -88,7 +106,12 @@ type opened struct {
 // the policy has not changed go on as they are.
 func (w *worker) view(p *policy.Policy) (*gate.View, error) {
 	if w.names == nil {
-		w.names = policy.NewNames(policy.NamesConfig{Lookup: policy.Getent, Recheck: namesRecheck})
+		w.names = policy.NewNames(policy.NamesConfig{
+			Lookup: policy.Getent, Recheck: namesRecheck, Changed: w.changes.addNames,
+		})
+		if saved, err := w.keptBytes(keptNames); err == nil {
+			w.names.Restore(saved)
+		}
 		w.exes = policy.NewExecutables(exesRecheck)
 	}
 	next := make(map[string]*opened)

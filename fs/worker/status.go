@@ -29,25 +29,25 @@ func (w *worker) status() control.Status {
 	for _, b := range view.Policy.Backends {
 		types[b.Name] = b.Type
 	}
-	broken := make(map[string]backend.Status)
+	unsound := make(map[string]backend.Status) // backends that have not served, or not the newest
 	for _, r := range view.Backends.All() {
 		st := r.Status()
 		s.Backends = append(s.Backends, control.Backend{
 			Name: r.Name(), Type: types[r.Name()], State: string(st.State), Error: text(st.Err),
 		})
-		if st.State != backend.Ready && st.State != backend.Unread {
-			broken[r.Name()] = st
+		if st.State != backend.Ready {
+			unsound[r.Name()] = st
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), statusWait)
 	defer cancel()
 	for i := range view.Policy.Secrets {
-		s.Secrets = append(s.Secrets, w.secretStatus(ctx, &view.Policy.Secrets[i], broken))
+		s.Secrets = append(s.Secrets, w.secretStatus(ctx, &view.Policy.Secrets[i], unsound))
 	}
 	return s
 }
 
-func (w *worker) secretStatus(ctx context.Context, p *policy.Secret, broken map[string]backend.Status) control.Secret {
+func (w *worker) secretStatus(ctx context.Context, p *policy.Secret, unsound map[string]backend.Status) control.Secret {
 	s := control.Secret{Path: p.Path, Backend: p.Backend, State: string(backend.Ready), Size: backend.SizeUnknown}
 	r, ok := w.gate.View().Backends.Lookup(p.Backend)
 	if !ok {
@@ -62,7 +62,7 @@ func (w *worker) secretStatus(ctx context.Context, p *policy.Secret, broken map[
 	} else {
 		s.State = string(backend.Failed)
 	}
-	if st, bad := broken[p.Backend]; bad && s.State == string(backend.Ready) {
+	if st, bad := unsound[p.Backend]; bad && s.State == string(backend.Ready) {
 		s.State, err = string(st.State), st.Err
 	}
 	s.Error = text(err)

@@ -39,8 +39,12 @@ type Config struct {
 	Version string
 }
 
-// keptPolicy is the name under which the holder keeps the last good policy.
-const keptPolicy = "policy"
+// The names under which the holder keeps things for the next worker: the last
+// good policy, and what the name service has answered.
+const (
+	keptPolicy = "policy"
+	keptNames  = "names"
+)
 
 // A worker is the one of this process.
 type worker struct {
@@ -186,6 +190,7 @@ func (w *worker) signals(ctx context.Context) {
 			return
 		case s := <-sigs:
 			if s == unix.SIGTERM {
+				_ = w.audit.Close() // what it could not write it has said
 				os.Exit(0)
 			}
 			if err := w.audit.Reopen(); err != nil {
