@@ -74,7 +74,10 @@ func (p *parser) top(f conf.Fields) {
 	p.policy.Mount = strings.Clone(p.mount(f))
 	p.policy.Control = strings.Clone(f.Path("control", p.dir, cmp.Or(p.env.Control, defaultControl)))
 	p.policy.Linger = f.Duration("linger", defaultLinger)
-	p.audit(f.Map("audit", auditKeys...))
+	audit := f.Map("audit", auditKeys...)
+	p.audit(audit)
+	p.outside(f, "control", p.policy.Control)
+	p.outside(audit, "file", p.policy.Audit.File)
 	base := &Perm{Owner: cmp.Or(p.env.Owner, rootName), Group: cmp.Or(p.env.Group, rootName), Mode: defaultMode}
 	p.policy.Default = p.perm(f.Map("defaults", permKeys...), base)
 	if f.Get("templates") != nil {
@@ -110,6 +113,13 @@ func (p *parser) audit(f conf.Fields) {
 		f.Addf("interval", "must be more than 0; use sync: always")
 	}
 	a.Sync = strings.Clone(a.Sync)
+}
+
+// outside refuses a path in the mount, which holds nothing but secrets.
+func (p *parser) outside(f conf.Fields, key, path string) {
+	if path == p.policy.Mount || isBelow(path, p.policy.Mount) {
+		f.Addf(key, "%q lies in the mount", path)
+	}
 }
 
 // conflicts sorts what was read and finds paths that exclude each other.

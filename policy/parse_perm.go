@@ -34,30 +34,41 @@ func (p *parser) perm(f conf.Fields, base *Perm) *Perm {
 // principal reads a user or group, given as a name or number under one key or
 // as a number under another.
 func principal(f conf.Fields, byName, byNumber, fallback string) string {
-	if n := f.Get(byNumber); n != nil {
-		if f.Get(byName) != nil {
+	n, key := f.Get(byName), byName
+	if number := f.Get(byNumber); number != nil {
+		if n != nil {
 			f.Addf(byNumber, "%s and %s are given; give one", byName, byNumber)
 		}
-		id, ok := parseID(n.Text)
-		if n.Kind != conf.Number || !ok {
-			f.Addf(byNumber, "want a number from 0 to %d, have %s", uint32(maxID), n.Written())
+		if number.Kind != conf.Number {
+			f.Addf(byNumber, "want a number, have %s", number.Written())
 			return fallback
 		}
-		return formatID(id)
+		n, key = number, byNumber
 	}
-	n := f.Get(byName)
-	switch {
-	case n == nil:
+	if n == nil {
 		return fallback
-	case n.Kind == conf.Text || n.Kind == conf.Number:
-		name, msg := checkPrincipal(n.Text)
-		if msg != "" {
-			f.Addf(byName, "%s", msg)
-		}
-		return name
 	}
-	f.Addf(byName, "want a name or a number, have %v", n.Kind)
-	return fallback
+	name, msg := principalOf(n)
+	if msg != "" {
+		f.Addf(key, "%s", msg)
+	}
+	return name
+}
+
+// principalOf is the user or group that n names, or what is wrong with it.
+func principalOf(n *conf.Node) (name, msg string) {
+	switch n.Kind {
+	case conf.Text:
+		return checkPrincipal(n.Text)
+	case conf.Number:
+		id, ok := parseID(n.Text)
+		// YAML 1.1 takes 010 for 8, YAML 1.2 for 10.
+		if !ok || len(n.Text) > 1 && n.Text[0] == '0' {
+			return "", fmt.Sprintf("want a whole number from 0 to %d, have %s", uint32(maxID), n.Text)
+		}
+		return formatID(id), ""
+	}
+	return "", fmt.Sprintf("want a name or a number, have %v", n.Kind)
 }
 
 // maxID is the highest id; (uid_t)-1 means none to the kernel (chown(2)).
@@ -139,13 +150,10 @@ func (p *parser) checkExecutable(path string) string {
 func (p *parser) principals(f conf.Fields, key string) []string {
 	var names []string
 	for _, n := range f.List(key) {
-		if n.Kind != conf.Text && n.Kind != conf.Number {
-			p.problems.Addf(n.Pos, "want a name or a number, have %v", n.Kind)
-			continue
-		}
-		name, msg := checkPrincipal(n.Text)
+		name, msg := principalOf(&n)
 		if msg != "" {
 			p.problems.Addf(n.Pos, "%s", msg)
+			continue
 		}
 		names = append(names, strings.Clone(name))
 	}

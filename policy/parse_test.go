@@ -198,6 +198,13 @@ func TestParseRefuses(t *testing.T) {
 		{"an idle interval", "audit: {sync: none, interval: 2s}", `policy.yaml:1:31: audit.interval: has a meaning with sync: interval only`},
 		{"an executable of the mount", "defaults: {only: {executables: [/run/secrets/x]}}", `policy.yaml:1:33: defaults.only.executables.0: "/run/secrets/x" lies in the mount`},
 		{"a slice", "defaults: {only: {units: [system.slice]}}", `policy.yaml:1:27: defaults.only.units.0: want the full name of a unit that has processes, like "mem0.service"; have "system.slice"`},
+		{"a control socket in the mount", "control: /run/secrets/c", `policy.yaml:1:10: control: "/run/secrets/c" lies in the mount`},
+		{"a mount over the control socket", "mount: /run", `policy.yaml:1: "/run/secretfs/control.sock" lies in the mount`},
+		{"a log in the mount", "mount: /m\naudit: {file: /m/a}", `policy.yaml:2:15: audit.file: "/m/a" lies in the mount`},
+		{"an octal owner", `defaults: {owner: 010}`, `policy.yaml:1:19: defaults.owner: want a whole number from 0 to 4294967294, have 010`},
+		{"a broken number", `defaults: {only: {groups: [1.5, 1e3, 0x10]}}`, `policy.yaml:1:28: defaults.only.groups.0: want a whole number from 0 to 4294967294, have 1.5
+policy.yaml:1:33: defaults.only.groups.1: want a whole number from 0 to 4294967294, have 1e3
+policy.yaml:1:38: defaults.only.groups.2: want a whole number from 0 to 4294967294, have 0x10`},
 		{"an empty owner", `defaults: {owner: ""}`, `policy.yaml:1:19: defaults.owner: want the name or number of a user or group, have ""`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
