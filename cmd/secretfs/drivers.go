@@ -26,7 +26,9 @@ type sopsSettings struct {
 func decodeSops(n *conf.Node, dir string, report *conf.Problems) any {
 	f := conf.Open(n, report, "file", "format", "age", "identities", "gnupg")
 	var s sopsSettings
-	s.file = f.Path("file", dir, "")
+	if s.file = f.Path("file", dir, ""); f.Get("file") == nil {
+		f.Addf("file", "file is missing")
+	}
 	s.form = f.OneOf("format", "", "", "yaml", "json", "dotenv", "ini", "binary")
 	s.keys.KeyFiles = f.Paths("identities", dir)
 	age := f.Map("age", "key_files", "ssh_key_files", "plugins_path")

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -19,13 +21,16 @@ func explainCommand() *cobra.Command {
 		Short: "Say whether somebody may read a secret, and what decides",
 		Long: `Say whether a process (--pid), or who --user, --unit and --executable describe,
 may read the secret at PATH (relative to the mount), and which rule or mode bit
-decides. Without any of them it is asked for the caller of this command.
+decides. Without --pid and --user it is asked for yourself.
 Nothing is read and nothing is recorded. Exits 0 if allowed and 1 if refused.`,
 		Example: `  secretfs explain mem0/token --user mem0 --unit mem0.service
   secretfs explain mem0/token --pid 4711`,
 		Args: cobra.ExactArgs(1),
 		RunE: action(func(cmd *cobra.Command, args []string) error {
 			req.Path = args[0]
+			if req.PID == 0 && req.User == "" {
+				req.User = strconv.Itoa(os.Getuid())
+			}
 			var answer control.Explanation
 			if err := mount.call(cmd.Context(), control.CmdExplain, req, &answer); err != nil {
 				return err

@@ -49,6 +49,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		mountCommand(),
 		umountCommand(),
+		checkCommand(),
 		waitCommand(),
 		statusCommand(),
 		listCommand(),

@@ -1,8 +1,8 @@
 package demo
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -47,16 +47,25 @@ func (s *stage) run(ctx context.Context, l line) (string, error) {
 	return out, nil
 }
 
-// quietly runs a command unseen.
+// quietly runs a command unseen. Its output goes through a file: a pipe would
+// end only with the daemon that `mount --detach` leaves behind.
 func (s *stage) quietly(ctx context.Context, l line) (string, error) {
+	out, err := os.CreateTemp(s.dir, "output-")
+	if err != nil {
+		return "", fmt.Errorf("running %s: %w", l.args[0], err)
+	}
+	defer out.Close()
+	defer os.Remove(out.Name())
 	cmd := exec.CommandContext(ctx, l.args[0], l.args[1:]...)
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), s.env...)
-	cmd.Stdin = strings.NewReader(l.input)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
-	return out.String(), err
+	if l.input != "" {
+		cmd.Stdin = strings.NewReader(l.input)
+	}
+	cmd.Stdout, cmd.Stderr = out, out
+	err = cmd.Run()
+	text, readErr := os.ReadFile(out.Name())
+	return string(text), errors.Join(err, readErr)
 }
 
 // say is a remark between commands.

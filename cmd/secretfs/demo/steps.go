@@ -92,7 +92,6 @@ func (t *tour) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(t.out)
 	if got != first {
 		return fmt.Errorf("the secret reads %d bytes and should be %d", len(got), len(first))
 	}
@@ -113,7 +112,6 @@ func (t *tour) refuse(ctx context.Context) error {
 	if _, err := t.run(ctx, line{shown: "head -c 99 secrets/api-token; echo", args: []string{"head", "-c", "99", "secrets/api-token"}}); err != nil {
 		return err
 	}
-	fmt.Fprintln(t.out)
 	return nil
 }
 
@@ -135,7 +133,6 @@ func (t *tour) rotate(ctx context.Context) error {
 		}
 	}
 	got, err := t.run(ctx, cat)
-	fmt.Fprintln(t.out)
 	if err == nil && got != second {
 		err = fmt.Errorf("the old value is still read 3 s after the rotation")
 	}

@@ -1,0 +1,67 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/policy"
+	"github.com/secretfs/secretfs/policy/conf"
+)
+
+// indexTimeout is for making the index of one encrypted file, of any size.
+const indexTimeout = 10 * time.Second
+
+// lookForKeys adds the keys that are not in their backend. It returns the
+// backends that could not be looked into, and why.
+func (r *Report) lookForKeys(ctx context.Context, p *policy.Policy, set *backend.Set) map[string]error {
+	closed := map[string]error{}
+	look := func(name, key string, pos conf.Pos, dir bool) {
+		b, ok := set.Lookup(name)
+		if !ok || closed[name] != nil {
+			return // a directory without a backend, or said once
+		}
+		info, err := stat(ctx, b, key)
+		switch {
+		case errors.Is(err, backend.ErrNotFound):
+			r.addPolicy(pos, "%v", err)
+		case errors.Is(err, backend.ErrCorrupt), errors.Is(err, backend.ErrUnsupported):
+			r.addPolicy(conf.Pos{}, "%v", err)
+			closed[name] = err
+		case err != nil:
+			closed[name] = err
+		case dir && !info.Dir:
+			r.addPolicy(pos, "key %q of backend %s is one value and cannot be a directory", key, name)
+		}
+	}
+	for _, s := range p.Secrets {
+		look(s.Backend, s.Key, s.Pos, false)
+	}
+	for _, d := range p.Dirs {
+		look(d.Backend, d.Key, d.Pos, true)
+	}
+	for name, err := range closed {
+		if errors.Is(err, backend.ErrCorrupt) || errors.Is(err, backend.ErrUnsupported) {
+			delete(closed, name) // is a problem already
+		}
+	}
+	return closed
+}
+
+// stat asks until the index is there: a filesystem would not wait for it.
+func stat(ctx context.Context, b *backend.Resolver, key string) (backend.Info, error) {
+	ctx, cancel := context.WithTimeout(ctx, indexTimeout)
+	defer cancel()
+	for {
+		info, err := b.Stat(ctx, key)
+		if !errors.Is(err, backend.ErrTimeout) || ctx.Err() != nil {
+			return info, err
+		}
+	}
+}
+
+func (r *Report) addPolicy(pos conf.Pos, format string, args ...any) {
+	r.add(pos, format, args...)
+	r.Problems[len(r.Problems)-1].Policy = true
+}
