@@ -42,6 +42,10 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 	if dir {
 		return fuse.EISDIR
 	}
+	unique, resent := in.Unique&^resentBit, in.Unique&resentBit != 0
+	if fh, ok := f.cfg.Table.Resent(unique); resent && ok {
+		f.release(fh)
+	}
 	at, err := f.find(ctx, path)
 	if err != nil {
 		at.path = path // refused all the same, and recorded as such
@@ -55,11 +59,11 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 	var handle table.Handle
 	request := gate.Request{
 		Path: path, Caller: c, CallerErr: callerErr, FindErr: err,
-		Resent: in.Unique&resentBit != 0, Errno: errnoName,
+		Resent: resent, Errno: errnoName,
 	}
 	err = f.cfg.Gate.Open(ctx, request, func(ctx context.Context, fetch gate.Fetch) (backend.Version, error) {
 		o := opening{
-			id: table.NodeID(in.NodeId), tid: in.Pid, unique: in.Unique &^ resentBit,
+			id: table.NodeID(in.NodeId), tid: in.Pid, unique: unique,
 			want: at.info.Version, fetch: fetch, init: c.Init,
 		}
 		var v backend.Version
@@ -87,7 +91,7 @@ func (f *FS) open(ctx context.Context, o opening) (table.Handle, backend.Version
 		return table.Handle{}, "", err
 	}
 	defer unlock()
-	again := f.cfg.Table.TakeRetry(o.tid, o.id)
+	again := f.cfg.Table.TakeRetry(o.tid, o.id, o.unique)
 	carried := f.cfg.Table.Carried(o.id)
 	if carried.Object != 0 && o.want != "" && carried.Version == string(o.want) {
 		return f.handle(o, carried)
@@ -116,7 +120,7 @@ func (f *FS) openBusy(o opening, carried table.Carried, again bool) (table.Handl
 		return f.handle(o, carried)
 	}
 	f.cfg.Table.SetCurrent(next)
-	f.cfg.Table.SetRetry(o.tid, o.id)
+	f.cfg.Table.SetRetry(o.tid, o.id, o.unique)
 	return table.Handle{}, "", gate.Again(errStale)
 }
 

@@ -9,8 +9,7 @@ type Handle struct {
 }
 
 // Open records a handle and gives its id. unique is the id of the OPEN request
-// without the resend bit: a request that a dead worker had recorded and the
-// kernel sends again gets the handle that was made for it.
+// without the resend bit.
 func (t *Table) Open(unique uint64, h Handle) (uint64, error) {
 	node, ok := t.index(h.Node)
 	if !ok {
@@ -18,7 +17,7 @@ func (t *Table) Open(unique uint64, h Handle) (uint64, error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	slot, err := t.slot(unique)
+	slot, err := t.slot()
 	if err != nil {
 		return 0, err
 	}
@@ -31,11 +30,17 @@ func (t *Table) Open(unique uint64, h Handle) (uint64, error) {
 	return fh(slot, r.gen), nil
 }
 
-func (t *Table) slot(unique uint64) (uint32, error) {
-	if slot, ok := t.resent[unique]; ok {
-		delete(t.resent, unique)
-		t.release(slot)
-	}
+// Resent gives the handle that a dead worker had recorded for a request which
+// the kernel sends again: its answer never left, so that nobody will ever
+// release it.
+func (t *Table) Resent(unique uint64) (id uint64, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	slot, ok := t.resent[unique]
+	return fh(slot, t.handles[slot].gen), ok
+}
+
+func (t *Table) slot() (uint32, error) {
 	if n := len(t.free); n > 0 {
 		slot := t.free[n-1]
 		t.free = t.free[:n-1]

@@ -29,7 +29,7 @@ const Root NodeID = 1
 var ErrFull = errors.New("node table is full")
 
 const (
-	magic = 0x73666e7461623032
+	magic = 0x73666e7461623033
 
 	maxNodes   = 1 << 20
 	maxHandles = 1 << 20
@@ -82,9 +82,11 @@ type handleRecord struct {
 
 // retryRecord remembers that a thread was told ESTALE and will come again.
 type retryRecord struct {
-	tid  atomic.Uint32
-	node uint32
-	at   int64
+	tid   atomic.Uint32
+	node  uint32
+	at    int64
+	asked uint64        // the request that was told so
+	again atomic.Uint64 // the request that came for it
 }
 
 // A Table is the mapped table. Methods are safe for concurrent use by the

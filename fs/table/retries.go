@@ -10,33 +10,37 @@ import (
 // once; a worker that dies in between costs some tens of milliseconds.
 const retryWindow = 10 * time.Second
 
-// SetRetry remembers that thread tid was answered ESTALE for n's path. A
-// second ESTALE would reach the program (fs/namei.c retries once), so its next
-// OPEN has to be served with whatever its node carries.
-func (t *Table) SetRetry(tid uint32, n NodeID) {
+// SetRetry remembers that request unique of thread tid was answered ESTALE for
+// n's path. A second ESTALE would reach the program (fs/namei.c retries once),
+// so its next OPEN has to be served with whatever its node carries.
+func (t *Table) SetRetry(tid uint32, n NodeID, unique uint64) {
 	i, ok := t.index(n)
 	if !ok {
 		return
 	}
 	r := &t.retries[tid%retrySlots]
 	r.tid.Store(0)
-	r.node, r.at = t.nodes[i].primary, monotonic()
+	r.node, r.at, r.asked = t.nodes[i].primary, monotonic(), unique
+	r.again.Store(0)
 	r.tid.Store(tid)
 }
 
-// TakeRetry says whether thread tid was answered ESTALE for n's path just now,
-// and forgets it.
-func (t *Table) TakeRetry(tid uint32, n NodeID) bool {
+// TakeRetry says whether request unique is the one with which thread tid comes
+// again after an ESTALE for n's path. A request that is resent after a crash
+// gets the answer that it got before.
+func (t *Table) TakeRetry(tid uint32, n NodeID, unique uint64) bool {
 	i, ok := t.index(n)
 	if !ok || tid == 0 {
 		return false
 	}
 	r := &t.retries[tid%retrySlots]
-	if r.tid.Load() != tid || r.node != t.nodes[i].primary {
+	if r.tid.Load() != tid || r.node != t.nodes[i].primary || r.asked == unique {
 		return false
 	}
-	fresh := monotonic()-r.at < int64(retryWindow)
-	return r.tid.CompareAndSwap(tid, 0) && fresh
+	if monotonic()-r.at >= int64(retryWindow) {
+		return false
+	}
+	return r.again.CompareAndSwap(0, unique) || r.again.Load() == unique
 }
 
 // monotonic is CLOCK_MONOTONIC in nanoseconds, which all workers share.
