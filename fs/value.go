@@ -31,7 +31,13 @@ func (f *FS) load(ctx context.Context, o opening) (table.Carried, error) {
 	c := table.Carried{Size: int64(s.Value.Len()), Version: string(s.Version)}
 	if f.passthrough() {
 		c.Object, err = f.back(s.Value)
-	} else {
+		if err != nil {
+			// The holder is dead, or the tmpfs is full: this idle node can be
+			// served by ourselves.
+			f.cfg.Log.Warn("serving without passthrough", "node", o.id, "error", err)
+		}
+	}
+	if c.Object == 0 {
 		c.Object, err = f.direct.add(s.Value)
 	}
 	if err != nil {

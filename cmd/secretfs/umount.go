@@ -9,10 +9,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/secretfs/secretfs/fs/control"
+	"github.com/secretfs/secretfs/fs/mount"
 )
 
 func umountCommand() *cobra.Command {
-	var mount target
+	var target target
 	var lazy bool
 	cmd := &cobra.Command{
 		Use:   "umount [DIR]",
@@ -23,30 +24,38 @@ open file. With DIR, only if that is where it is mounted.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: action(func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
-				if err := expectMountedAt(cmd.Context(), &mount, args[0]); err != nil {
+				if err := expectMountedAt(cmd.Context(), &target, args[0]); err != nil {
 					return err
 				}
 			}
-			err := mount.call(cmd.Context(), control.CmdUmount, control.UmountRequest{Lazy: lazy}, nil)
+			c, err := target.client()
+			if err != nil {
+				return err
+			}
+			var answer control.UmountAnswer
+			err = c.Call(cmd.Context(), control.CmdUmount, control.UmountRequest{Lazy: lazy}, &answer)
 			if errors.Is(err, control.ErrBroken) {
 				return nil // the worker ended with the mount, before its answer was out
+			}
+			if err == nil && answer.Orphaned {
+				return mount.Unmount(answer.Mount, c.Path, lazy)
 			}
 			return err
 		}),
 	}
-	mount.flags(cmd)
+	target.flags(cmd)
 	cmd.Flags().BoolVar(&lazy, "lazy", false, "unmount even if busy")
 	return cmd
 }
 
 // expectMountedAt refuses to unmount anything but the mount at dir.
-func expectMountedAt(ctx context.Context, mount *target, dir string) error {
+func expectMountedAt(ctx context.Context, target *target, dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return fmt.Errorf("finding the directory: %w", err)
 	}
 	var status control.Status
-	if err := mount.call(ctx, control.CmdStatus, nil, &status); err != nil {
+	if err := target.call(ctx, control.CmdStatus, nil, &status); err != nil {
 		return err
 	}
 	if status.Mount != dir {

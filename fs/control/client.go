@@ -75,6 +75,11 @@ func encode(command string, args any) ([]byte, error) {
 
 // try asks once, over a connection of its own.
 func (c *Client) try(ctx context.Context, line []byte, result any) error {
+	return c.exchange(ctx, line, result, new(fileReader))
+}
+
+// exchange is try, and r keeps a descriptor that comes with the answer.
+func (c *Client) exchange(ctx context.Context, line []byte, result any, r *fileReader) error {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", c.Path)
 	if err != nil {
@@ -87,7 +92,8 @@ func (c *Client) try(ctx context.Context, line []byte, result any) error {
 	// while the answer is there to be read.
 	_, writeErr := conn.Write(line)
 	var resp response
-	err = readLine(conn, maxResponse, &resp)
+	r.conn = conn.(*net.UnixConn)
+	err = readLine(r, maxResponse, &resp)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()

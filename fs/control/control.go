@@ -23,7 +23,8 @@ const (
 	CmdWait    = "wait"    // WaitRequest -> nil, once all of them can be read
 	CmdReload  = "reload"  // nil -> nil
 	CmdUpgrade = "upgrade" // UpgradeRequest -> nil; the answer may be lost with the worker
-	CmdUmount  = "umount"  // UmountRequest -> nil; likewise
+	CmdUmount  = "umount"  // UmountRequest -> UmountAnswer; likewise
+	CmdInherit = "inherit" // nil -> Passed; for the next holder, see Client.Inherit
 )
 
 // idempotent commands are asked again when the worker dies before it answered.

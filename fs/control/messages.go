@@ -17,6 +17,8 @@ type Status struct {
 	Resend bool `json:"resend"`
 	// Passthrough says that the kernel reads open secrets by itself.
 	Passthrough bool `json:"passthrough"`
+	// UpgradeError says why the last upgrade did not work; empty if it did.
+	UpgradeError string `json:"upgrade_error"`
 	// Notices are sentences about what is not as it should be and belongs
 	// to no single backend or secret.
 	Notices  []string  `json:"notices"`
@@ -71,7 +73,7 @@ type Only struct {
 
 // An ExplainRequest asks whether Path could be read by a process (PID, as the
 // worker's pid namespace numbers it), or by who User, Unit and Executable
-// describe. With none of them it is asked for the client itself.
+// describe: root, where User is empty.
 type ExplainRequest struct {
 	Path       string `json:"path"`
 	PID        uint32 `json:"pid,omitempty"`
@@ -104,6 +106,14 @@ type WaitRequest struct {
 // takes it out of sight at once and ends it when the last file is closed.
 type UmountRequest struct {
 	Lazy bool `json:"lazy"`
+}
+
+// An UmountAnswer says what is left to do.
+type UmountAnswer struct {
+	// Orphaned says that nobody is there to unmount: the holder has died, and
+	// the worker may not. Whoever asked has to.
+	Orphaned bool   `json:"orphaned"`
+	Mount    string `json:"mount"`
 }
 
 // An UpgradeRequest names the program to go on with, by absolute path.

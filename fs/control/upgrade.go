@@ -26,6 +26,9 @@ func (c *Client) Upgrade(ctx context.Context, binary string) error {
 		if err := c.Call(ctx, CmdStatus, nil, &now); err != nil {
 			return fmt.Errorf("asking the new worker: %w", err)
 		}
+		if now.UpgradeError != "" {
+			return fmt.Errorf("upgrading: %s", now.UpgradeError)
+		}
 		if now.WorkerPID != before.WorkerPID {
 			return nil
 		}

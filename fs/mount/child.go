@@ -23,7 +23,7 @@ const killGrace = 200 * time.Millisecond
 // A child is one worker process.
 type child struct {
 	pid     int
-	link    *peer
+	link    *peer                // nil: a dead holder's worker, which cannot be talked to
 	hungUp  <-chan struct{}      // the link is closed
 	exited  chan unix.WaitStatus // reaped
 	served  time.Time            // when it said that it serves; zero before
@@ -63,17 +63,52 @@ func (h *Holder) attach(pid int, link *os.File) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	go func() {
-		var status unix.WaitStatus
-		for {
-			if _, err := unix.Wait4(pid, &status, 0, nil); err != unix.EINTR {
-				break
-			}
+	go c.await()
+	return c, nil
+}
+
+// orphan is a dead holder's worker that can only be waited for and killed.
+func orphan(pid int) *child {
+	c := &child{pid: pid, exited: make(chan unix.WaitStatus, 1), serving: make(chan struct{})}
+	go c.await()
+	return c
+}
+
+// await waits for the end of a process, which may be another holder's child.
+func (c *child) await() {
+	defer close(c.exited)
+	var status unix.WaitStatus
+	for {
+		_, err := unix.Wait4(c.pid, &status, 0, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		if err == unix.ECHILD {
+			awaitOther(c.pid)
 		}
 		c.exited <- status
-		close(c.exited)
-	}()
-	return c, nil
+		return
+	}
+}
+
+func awaitOther(pid int) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return // it has ended
+	}
+	defer unix.Close(fd)
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for {
+		if n, err := unix.Poll(fds, -1); n > 0 || err != unix.EINTR {
+			return
+		}
+	}
+}
+
+func (c *child) hangUp() {
+	if c.link != nil {
+		c.link.close()
+	}
 }
 
 // kill ends the worker and waits until none of its threads can run user code.
@@ -92,6 +127,20 @@ func (c *child) kill() {
 			}
 		}
 	}
+}
+
+// startTime tells two processes with the same pid apart; empty if there is none.
+func startTime(pid int) string {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return ""
+	}
+	_, rest, _ := bytes.Cut(stat, []byte(") "))
+	fields := bytes.Fields(rest)
+	if len(fields) < 20 {
+		return ""
+	}
+	return string(fields[19])
 }
 
 // zombie says that the main thread has ended although the process cannot be

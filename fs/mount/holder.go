@@ -16,6 +16,9 @@ import (
 // ErrCrashLoop is returned by Run when workers die faster than they serve.
 var ErrCrashLoop = errors.New("worker keeps dying")
 
+// errKilled says that a worker was killed before it served: no fault of its own.
+var errKilled = errors.New("starting a worker: it was killed")
+
 // An ExitError says that the very first worker refused to go on, with the exit
 // code that it gave; it has printed why.
 type ExitError struct{ Code int }
@@ -64,13 +67,15 @@ type Holder struct {
 	restarts  int
 	deaths    []time.Time
 
-	current  *child // serves, or is about to
-	starting *child // not yet prepared
-	faults   int
+	current    *child // serves, or is about to
+	starting   *child // not yet prepared
+	faults     int
+	upgradeErr string // why the last upgrade did not work
 
 	stops    chan bool // true: lazily
 	upgrades chan string
 	touching sync.Mutex
+	shelf    *shelf // nil without a service manager
 }
 
 // Run mounts and holds until the filesystem is unmounted. It returns nil after
@@ -80,6 +85,7 @@ func Run(cfg Config) error {
 	h := &Holder{
 		cfg: cfg, backings: make(map[int32]bool), snapshots: make(map[int32]*os.File),
 		kept: make(map[string]*os.File), stops: make(chan bool, 1), upgrades: make(chan string, 1),
+		shelf: newShelf(),
 	}
 	if h.cfg.Heartbeat == 0 {
 		h.cfg.Heartbeat = heartbeatDefault
@@ -88,18 +94,50 @@ func Run(cfg Config) error {
 	signal.Ignore(unix.SIGPIPE)
 	sigs := make(chan os.Signal, 8)
 	signal.Notify(sigs, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	if err := visible(); err != nil {
+		return err
+	}
 	if err := h.resume(); err != nil {
 		return err
 	}
-	if err := h.start(); err != nil {
-		h.giveUp()
+	if err := h.begin(); err != nil {
 		return err
 	}
 	if h.cfg.Ready != nil {
 		h.cfg.Ready()
 	}
+	if h.shelf != nil {
+		go h.fillShelf()
+	}
 	h.announce()
 	return h.supervise(sigs)
+}
+
+// begin brings up this holder's first worker. A worker that is there already,
+// an earlier holder's, is only replaced by one that is ready.
+func (h *Holder) begin() error {
+	resumed := h.m != nil
+	var err error
+	if resumed {
+		err = h.bringUp("the holder before this one")
+	} else {
+		err = h.start()
+	}
+	if err == nil {
+		return nil
+	}
+	if h.serving() == nil {
+		h.giveUp()
+		return err
+	}
+	if !resumed {
+		return err // the worker of a dead holder serves on without
+	}
+	h.cfg.Log.Error("upgrading: the worker before the upgrade serves on", "error", err)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.upgradeErr, h.faults = err.Error(), 0
+	return nil
 }
 
 func (h *Holder) system() bool { return os.Geteuid() == 0 }
@@ -123,6 +161,9 @@ func (h *Holder) start() error {
 		if status.Exited() && status.ExitStatus() != 0 {
 			return &ExitError{Code: status.ExitStatus()}
 		}
+		if status.Signaled() && status.Signal() == unix.SIGKILL {
+			return errKilled
+		}
 		return fmt.Errorf("starting a worker: it ended with %s", describe(status))
 	case <-timeout.C:
 		c.kill()
@@ -140,7 +181,7 @@ func (h *Holder) forget(c *child) {
 	if h.current == c {
 		h.current = nil
 	}
-	c.link.close()
+	c.hangUp()
 }
 
 func describe(s unix.WaitStatus) string {
@@ -218,9 +259,18 @@ func (h *Holder) replace(c *child, why string, killed bool) error {
 	h.restarts++
 	h.mu.Unlock()
 	h.forget(c)
+	if err := h.bringUp(why); err != nil {
+		h.giveUp()
+		return err
+	}
+	return nil
+}
+
+// bringUp starts workers until one serves, or it is time to give up. why is
+// what became of the last one.
+func (h *Holder) bringUp(why string) error {
 	for {
 		if h.looping() {
-			h.giveUp()
 			return fmt.Errorf("%w: the last one: %s", ErrCrashLoop, why)
 		}
 		err := h.start()
@@ -228,8 +278,11 @@ func (h *Holder) replace(c *child, why string, killed bool) error {
 			return nil
 		}
 		h.cfg.Log.Error("starting a worker", "error", err)
+		why = err.Error()
 		h.mu.Lock()
-		h.faults++
+		if !errors.Is(err, errKilled) {
+			h.faults++
+		}
 		n := h.faults
 		h.mu.Unlock()
 		time.Sleep(time.Duration(n) * 50 * time.Millisecond)
@@ -252,13 +305,15 @@ func (h *Holder) looping() bool {
 // giveUp leaves no dead mount behind: readers get an error instead of a hang,
 // and the directory is a directory again.
 func (h *Holder) giveUp() {
-	notify("STOPPING=1\nSTATUS=giving up")
+	_ = notify("STOPPING=1\nSTATUS=giving up")
 	h.mu.Lock()
 	m := h.m
 	h.mu.Unlock()
 	if m == nil {
 		return
 	}
+	h.clearShelf()
 	m.abort()
 	m.close()
+	h.removeControl()
 }

@@ -22,7 +22,8 @@ const callTimeout = 2 * time.Second
 // A Link is a worker's end of its link to the holder. Its methods are safe for
 // concurrent use.
 type Link struct {
-	peer *peer
+	peer   *peer
+	escrow *escrow
 	// Gone is closed when the holder is dead.
 	Gone <-chan struct{}
 }
@@ -44,7 +45,7 @@ func Connect() (*Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("a worker is started by secretfs mount, not by hand: %w", err)
 	}
-	return &Link{peer: p, Gone: gone}, nil
+	return &Link{peer: p, escrow: newEscrow(), Gone: gone}, nil
 }
 
 func (l *Link) call(op string, body, result any, files ...*os.File) ([]*os.File, error) {
@@ -105,15 +106,22 @@ func (l *Link) Serving() error {
 }
 
 // Register gives the holder a file to serve from and returns its id: a backing
-// file id (positive) or a snapshot's (negative).
+// file id (positive) or a snapshot's (negative). Without a holder snapshots are
+// taken all the same, and backing files give ErrNoHolder.
 func (l *Link) Register(f *os.File, backing bool) (int32, error) {
 	var ids idList
-	if _, err := l.call(opRegister, registerRequest{Backing: backing}, &ids, f); err != nil {
+	_, err := l.call(opRegister, registerRequest{Backing: backing}, &ids, f)
+	if errors.Is(err, ErrNoHolder) && !backing {
+		return l.escrow.adopt(f)
+	}
+	if err != nil {
 		return 0, err
 	}
 	if len(ids.IDs) != 1 {
 		return 0, fmt.Errorf("registering: got %d ids, expected one", len(ids.IDs))
 	}
+	l.escrow.know(ids.IDs[0])
+	l.escrow.put(ids.IDs[0], f)
 	return ids.IDs[0], nil
 }
 
@@ -122,7 +130,9 @@ func (l *Link) Drop(ids ...int32) error {
 	const batch = 1000
 	for len(ids) > 0 {
 		n := min(len(ids), batch)
-		if _, err := l.call(opDrop, idList{IDs: ids[:n]}, nil); err != nil {
+		_, err := l.call(opDrop, idList{IDs: ids[:n]}, nil)
+		l.escrow.drop(ids[:n], err)
+		if err != nil && !errors.Is(err, ErrNoHolder) {
 			return err
 		}
 		ids = ids[n:]
@@ -134,12 +144,32 @@ func (l *Link) Drop(ids ...int32) error {
 func (l *Link) Objects() ([]int32, error) {
 	var ids idList
 	_, err := l.call(opDrop, idList{}, &ids)
+	l.escrow.know(ids.IDs...)
 	return ids.IDs, err
+}
+
+// Hoard fetches the snapshots that earlier workers registered, so that they
+// outlive the holder.
+func (l *Link) Hoard() {
+	for _, id := range l.escrow.missing() {
+		f, err := l.Fetch(id)
+		if err != nil {
+			continue // dropped meanwhile
+		}
+		f.Close()
+	}
 }
 
 // Fetch asks for a snapshot that an earlier worker registered.
 func (l *Link) Fetch(id int32) (*os.File, error) {
-	return one(l.call(opFetch, idList{IDs: []int32{id}}, nil))
+	if f := l.escrow.snapshot(id); f != nil {
+		return f, nil
+	}
+	f, err := one(l.call(opFetch, idList{IDs: []int32{id}}, nil))
+	if err == nil {
+		l.escrow.put(id, f)
+	}
+	return f, err
 }
 
 // Keep has f held for the next worker under name, in place of what was held
@@ -149,16 +179,24 @@ func (l *Link) Keep(name string, f *os.File) error {
 	if f != nil {
 		files = append(files, f)
 	}
+	l.escrow.keep(name, f)
 	_, err := l.call(opKeep, named{Name: name}, nil, files...)
+	if errors.Is(err, ErrNoHolder) {
+		return nil
+	}
 	return err
 }
 
 // Kept gives back what is held under name, or nil.
 func (l *Link) Kept(name string) (*os.File, error) {
 	files, err := l.call(opKept, named{Name: name}, nil)
+	if errors.Is(err, ErrNoHolder) {
+		return l.escrow.keptFile(name), nil
+	}
 	if err != nil || len(files) == 0 {
 		return nil, err
 	}
+	l.escrow.keep(name, files[0])
 	return files[0], nil
 }
 

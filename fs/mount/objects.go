@@ -27,6 +27,7 @@ func (h *Holder) handleRegister(m *message) (answer, error) {
 			return answer{}, err
 		}
 		h.backings[id] = true
+		h.changed()
 		return answer{body: idList{IDs: []int32{id}}}, nil
 	}
 	copies, err := dupAll(m.files)
@@ -35,6 +36,7 @@ func (h *Holder) handleRegister(m *message) (answer, error) {
 	}
 	h.nextID--
 	h.snapshots[h.nextID] = copies[0]
+	h.changed()
 	return answer{body: idList{IDs: []int32{h.nextID}}}, nil
 }
 
@@ -55,13 +57,15 @@ func (h *Holder) handleDrop(m *message) (answer, error) {
 			f.Close()
 			delete(h.snapshots, id)
 		}
-		if h.backings[id] {
+		// One that an earlier holder registered may not be in our list.
+		if id > 0 {
 			if err := dropBacking(h.m.dev, id); err != nil {
 				h.cfg.Log.Warn("dropping", "error", err)
 			}
 			delete(h.backings, id)
 		}
 	}
+	h.changed()
 	return answer{}, nil
 }
 
@@ -119,6 +123,7 @@ func (h *Holder) handleKeep(m *message) (answer, error) {
 	if len(m.files) == 1 {
 		h.kept[n.Name] = m.files[0]
 	}
+	h.changed()
 	return answer{}, nil
 }
 

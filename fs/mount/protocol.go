@@ -32,12 +32,15 @@ type Ground struct {
 	Mount    string     `json:"mount"`
 	Control  string     `json:"control"`
 	System   bool       `json:"system"`
+	MountID  int        `json:"mount_id"`
 	Agreed   Negotiated `json:"agreed"`
 	Holder   int        `json:"holder"`
 	Restarts int        `json:"restarts"`
 	Since    time.Time  `json:"since"`
 	Kept     []string   `json:"kept"`
 	Notices  []string   `json:"notices"`
+	// UpgradeErr says why the last upgrade did not work.
+	UpgradeErr string `json:"upgrade_err,omitempty"`
 }
 
 type registerRequest struct {

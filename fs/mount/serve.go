@@ -64,6 +64,9 @@ func (h *Holder) handlePlan(m *message) (answer, error) {
 }
 
 func (h *Holder) mountFor(plan Plan) error {
+	if h.inherit(plan) {
+		return nil
+	}
 	lock, err := claim(plan.Mount)
 	if err != nil {
 		return err
@@ -139,11 +142,12 @@ func (h *Holder) handlePrepared(c *child) (answer, error) {
 	h.mu.Unlock()
 	if old != nil && old != c {
 		old.kill()
-		old.link.close()
+		old.hangUp()
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.current, h.starting = c, nil
+	h.changed()
 	files := []*os.File{h.m.dev, h.table, h.control}
 	if h.store != nil {
 		files = append(files, h.store)
@@ -166,8 +170,8 @@ func (h *Holder) ground() Ground {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	g := Ground{
-		Mount: h.m.dir, Control: h.plan.Control, System: h.m.system, Agreed: h.m.agreed,
-		Holder: os.Getpid(), Restarts: h.restarts, Since: h.since, Notices: h.notices,
+		Mount: h.m.dir, Control: h.plan.Control, System: h.m.system, MountID: h.m.id, Agreed: h.m.agreed,
+		Holder: os.Getpid(), Restarts: h.restarts, Since: h.since, Notices: h.notices, UpgradeErr: h.upgradeErr,
 	}
 	for name := range h.kept {
 		g.Kept = append(g.Kept, name)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -29,8 +28,13 @@ type state struct {
 	Since    time.Time  `json:"since"`
 	// Files are descriptor numbers by name; only set over an exec.
 	Files map[string]int `json:"files,omitempty"`
-	// Worker is the pid at the other end of the descriptor named "link".
-	Worker int `json:"worker,omitempty"`
+	// Worker is the pid of the worker that serves, and WorkerStart when that
+	// process began (field 22 of proc_pid_stat(5)). Over an exec its link is
+	// among the files.
+	Worker      int    `json:"worker,omitempty"`
+	WorkerStart string `json:"worker_start,omitempty"`
+	// Seq counts the states that were stored with the service manager.
+	Seq int `json:"seq,omitempty"`
 }
 
 // The names of descriptors that outlive a holder. Kept files and snapshots
@@ -56,6 +60,12 @@ func (h *Holder) snapshotState() state {
 	for id := range h.backings {
 		s.Backings = append(s.Backings, id)
 	}
+	if h.shelf != nil {
+		s.Seq = h.shelf.seq
+	}
+	if h.current != nil {
+		s.Worker, s.WorkerStart = h.current.pid, startTime(h.current.pid)
+	}
 	return s
 }
 
@@ -69,7 +79,7 @@ func (h *Holder) files() map[string]*os.File {
 		files[prefixKept+name] = f
 	}
 	for id, f := range h.snapshots {
-		files[prefixSnap+strconv.Itoa(int(id))] = f
+		files[snapName(id)] = f
 	}
 	for name, f := range files {
 		if f == nil {
@@ -79,34 +89,6 @@ func (h *Holder) files() map[string]*os.File {
 	return files
 }
 
-// heirlooms are the descriptors for the service manager's store. The names obey
-// sd_pid_notify_with_fds(3): no colons, no control characters.
-func (h *Holder) heirlooms() (files []*os.File, names []string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	b, err := json.Marshal(h.snapshotState())
-	if err != nil {
-		return nil, nil
-	}
-	all := h.files()
-	if f, err := spilled(b); err == nil {
-		all[fileState] = f
-	}
-	for name := range all {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for i, name := range names {
-		files = append(files, all[name])
-		names[i] = storeName(name)
-	}
-	return files, names
-}
-
-func storeName(name string) string {
-	return "secretfs-" + strings.ReplaceAll(name, ":", "_")
-}
-
 // resume takes over what an earlier holder left: over an exec, or in the
 // service manager's descriptor store.
 func (h *Holder) resume() error {
@@ -114,10 +96,7 @@ func (h *Holder) resume() error {
 		os.Unsetenv(stateEnv)
 		return h.resumeExec(v)
 	}
-	if files := listenFiles(); files[fileState] != nil {
-		return h.resumeStored(files)
-	}
-	return nil
+	return h.resumeStored(listenFiles())
 }
 
 func (h *Holder) resumeExec(v string) error {
@@ -135,27 +114,40 @@ func (h *Holder) resumeExec(v string) error {
 		files[name] = os.NewFile(uintptr(fd), name)
 	}
 	h.take(s, files)
-	if link := files[fileLink]; link != nil {
-		if h.current, err = h.attach(s.Worker, link); err != nil {
-			return err
-		}
+	switch link := files[fileLink]; {
+	case link != nil:
+		h.current, err = h.attach(s.Worker, link)
+	case s.Worker != 0:
+		h.current = orphan(s.Worker)
 	}
-	return nil
+	return err
 }
 
+// resumeStored goes on with what the service manager kept. If the mount is gone
+// or not all is there, everything starts afresh.
 func (h *Holder) resumeStored(files map[string]*os.File) error {
-	s, err := readState(files[fileState])
-	if err != nil {
-		return err
+	var s state
+	for i := range 2 {
+		name := fileState + strconv.Itoa(i)
+		if f := files[name]; f != nil {
+			delete(files, name)
+			if other, err := readState(f); err == nil && other.Seq > s.Seq {
+				s = other
+			}
+		}
 	}
-	if files[fileDev] == nil || files[fileTable] == nil || files[fileControl] == nil {
-		closeAll([]*os.File{files[fileDev], files[fileTable], files[fileControl]})
-		return nil // not all was stored: start afresh
+	whole := s.Seq > 0 && files[fileDev] != nil && files[fileTable] != nil && files[fileControl] != nil
+	if !whole || !(&mounted{id: s.MountID}).present() {
+		for _, f := range files {
+			f.Close()
+		}
+		return nil
 	}
 	h.take(s, files)
-	if !h.m.present() {
-		h.m.close()
-		h.m = nil
+	if s.Worker != 0 && startTime(s.Worker) == s.WorkerStart {
+		// Not killed with its holder: KillMode=process. It serves until the
+		// next one is ready.
+		h.current = orphan(s.Worker)
 	}
 	return nil
 }
@@ -179,6 +171,9 @@ func readState(f *os.File) (state, error) {
 
 func (h *Holder) take(s state, files map[string]*os.File) {
 	h.plan, h.restarts, h.nextID, h.notices, h.since = s.Plan, s.Restarts, s.NextID, s.Notices, s.Since
+	if h.shelf != nil {
+		h.shelf.seq = s.Seq
+	}
 	h.m = &mounted{
 		dir: s.Plan.Mount, dev: files[fileDev], clone: files[fileClone],
 		agreed: s.Agreed, system: s.System, id: s.MountID,
@@ -198,6 +193,8 @@ func (h *Holder) take(s state, files map[string]*os.File) {
 		}
 	}
 }
+
+func snapName(id int32) string { return prefixSnap + strconv.Itoa(int(id)) }
 
 // listenFiles takes the descriptors that the service manager stored for us
 // (sd_listen_fds_with_names(3)).

@@ -3,9 +3,13 @@ package mount
 import (
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/secretfs/secretfs/fs/control"
 )
 
 // stopGrace is how long a worker may take to end after SIGTERM.
@@ -32,9 +36,33 @@ func (h *Holder) handleStop(m *message) (answer, error) {
 	return answer{body: stopAnswer{}}, nil
 }
 
+// BusyError is what an unmount without lazy meets.
+func BusyError(dir string, by []string) error {
+	return fmt.Errorf("unmounting %s: it is in use by %s", dir, strings.Join(by, ", "))
+}
+
+// Unmount takes a mount out of the tree whose holder is dead, and the name of
+// its control socket. Its worker ends by itself.
+func Unmount(dir, socket string, lazy bool) error {
+	top, ok, err := topMount(dir)
+	if err != nil || !ok || top.kind != fsType {
+		return fmt.Errorf("unmounting %s: no secretfs is mounted there", dir)
+	}
+	m := mounted{dir: dir, system: os.Geteuid() == 0}
+	err = m.unmount(lazy)
+	if errors.Is(err, unix.EBUSY) {
+		return BusyError(dir, busy(top.id))
+	}
+	if err != nil {
+		return fmt.Errorf("unmounting %s: %w", dir, err)
+	}
+	return control.Remove(socket)
+}
+
 // stop unmounts, lazily if somebody keeps the mount busy, and ends the worker.
 func (h *Holder) stop() error {
-	notify("STOPPING=1")
+	_ = notify("STOPPING=1")
+	h.clearShelf()
 	err := h.m.unmount(false)
 	if errors.Is(err, unix.EBUSY) {
 		for _, who := range busy(h.m.id) {

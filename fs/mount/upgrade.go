@@ -1,9 +1,13 @@
 package mount
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"syscall"
 
@@ -15,9 +19,12 @@ func (h *Holder) handleUpgrade(m *message) (answer, error) {
 	if err := m.decode(&r); err != nil {
 		return answer{}, err
 	}
-	if err := unix.Access(r.Binary, unix.X_OK); err != nil {
+	if err := probe(r.Binary); err != nil {
 		return answer{}, fmt.Errorf("upgrading to %s: %w", r.Binary, err)
 	}
+	h.mu.Lock()
+	h.upgradeErr = ""
+	h.mu.Unlock()
 	select {
 	case h.upgrades <- r.Binary:
 	default: // one is under way
@@ -25,29 +32,46 @@ func (h *Holder) handleUpgrade(m *message) (answer, error) {
 	return answer{}, nil
 }
 
+// probe makes sure that a program runs here and is ours, before there is no way
+// back.
+func probe(binary string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout/2)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, binary, "version").Output()
+	if err != nil {
+		return fmt.Errorf("asking it for its version: %w", err)
+	}
+	if !bytes.HasPrefix(out, []byte("secretfs ")) {
+		return errors.New("it is another program")
+	}
+	return nil
+}
+
 // upgrade replaces this program by binary: same pid, same descriptors. The
 // worker serves on until the new program's first worker takes over. It returns
 // only if that could not be started.
 func (h *Holder) upgrade(binary string) {
-	notify("RELOADING=1\nSTATUS=upgrading")
+	_ = reloading("STATUS=upgrading")
 	h.mu.Lock()
 	err := h.exec(binary)
+	h.upgradeErr = err.Error()
 	h.mu.Unlock()
 	h.cfg.Log.Error("upgrading: going on as before", "binary", binary, "error", err)
-	notify("READY=1")
+	_ = notify("READY=1")
 }
 
 func (h *Holder) exec(binary string) error {
 	files := h.files()
 	s := h.snapshotState()
-	s.Worker = h.current.pid
 	s.Files = make(map[string]int)
-	link, err := h.current.link.conn.File()
-	if err != nil {
-		return err
+	if h.current.link != nil {
+		link, err := h.current.link.conn.File()
+		if err != nil {
+			return err
+		}
+		defer link.Close()
+		files[fileLink] = link
 	}
-	defer link.Close()
-	files[fileLink] = link
 	for name, f := range files {
 		// A duplicate without close-on-exec: should exec fail, ours are as before.
 		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD, 10)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/fs/control"
+	"github.com/secretfs/secretfs/fs/mount"
 	"github.com/secretfs/secretfs/policy"
 	"github.com/secretfs/secretfs/policy/conf"
 )
@@ -28,6 +29,7 @@ func (w *worker) handlers() map[string]control.Handler {
 		control.CmdReload:  w.handleReload,
 		control.CmdUpgrade: w.handleUpgrade,
 		control.CmdUmount:  w.handleUmount,
+		control.CmdInherit: w.handleInherit,
 	}
 }
 
@@ -54,13 +56,22 @@ func (w *worker) handleUmount(ctx context.Context, args json.RawMessage) (any, e
 		return nil, err
 	}
 	busy, err := w.link.Stop(ctx, r.Lazy)
+	if errors.Is(err, mount.ErrNoHolder) {
+		return control.UmountAnswer{Orphaned: true, Mount: w.ground.Mount}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	if len(busy) > 0 {
-		return nil, fmt.Errorf("unmounting %s: it is in use by %s", w.ground.Mount, strings.Join(busy, ", "))
+		return nil, mount.BusyError(w.ground.Mount, busy)
 	}
-	return nil, nil
+	return control.UmountAnswer{Mount: w.ground.Mount}, nil
+}
+
+// handleInherit hands over to a new holder, once ours is dead.
+func (w *worker) handleInherit(context.Context, json.RawMessage) (any, error) {
+	file, err := w.link.Bequeath(w.ground, w.inherited)
+	return control.Passed{File: file}, err
 }
 
 // handleRefresh has backends look again now: those of some paths, or all.

@@ -23,7 +23,8 @@ func (w *worker) status() control.Status {
 		Mount: ground.Mount, Policy: w.cfg.Policy, Audit: view.Policy.Audit.File,
 		HolderPID: ground.Holder, WorkerPID: workerPID(), Version: w.cfg.Version, Since: ground.Since,
 		Restarts: ground.Restarts, Resend: ground.Agreed.Resend(), Passthrough: ground.Agreed.Passthrough(),
-		Notices: w.allNotices(ground.Notices), Backends: []control.Backend{}, Secrets: []control.Secret{},
+		UpgradeError: ground.UpgradeErr,
+		Notices:      w.allNotices(ground.Notices), Backends: []control.Backend{}, Secrets: []control.Secret{},
 	}
 	types := make(map[string]string)
 	for _, b := range view.Policy.Backends {

@@ -53,6 +53,8 @@ type worker struct {
 	ground mount.Ground
 	log    *slog.Logger
 
+	inherited mount.Inherited
+
 	names *policy.Names
 	exes  *policy.Executables
 	audit *audit.Log
@@ -98,14 +100,13 @@ func Run(cfg Config) error {
 	if err != nil {
 		return err
 	}
-	inherited, err := w.link.Prepared(ctx)
-	if err != nil {
+	if w.inherited, err = w.link.Prepared(ctx); err != nil {
 		return err
 	}
-	if err := w.adopt(inherited, view); err != nil {
+	if err := w.adopt(w.inherited, view); err != nil {
 		return err
 	}
-	return w.serve(ctx, inherited)
+	return w.serve(ctx)
 }
 
 // settle has the holder mount, and takes leave of all privileges that serving
@@ -153,10 +154,11 @@ func (w *worker) adopt(in mount.Inherited, view *gate.View) error {
 		return err
 	}
 	w.fs.Adopt(objects)
+	go w.link.Hoard()
 	return nil
 }
 
-func (w *worker) serve(ctx context.Context, in mount.Inherited) error {
+func (w *worker) serve(ctx context.Context) error {
 	go w.names.Run(ctx)
 	go w.exes.Run(ctx)
 	go w.changes.run(ctx, w.tell)
@@ -164,7 +166,7 @@ func (w *worker) serve(ctx context.Context, in mount.Inherited) error {
 	go w.mourn(ctx)
 	server := &control.Server{Handlers: w.handlers()}
 	go func() {
-		if err := server.Serve(ctx, in.Control); err != nil {
+		if err := server.Serve(ctx, w.inherited.Control); err != nil {
 			w.log.Error("serving the control socket", "error", err)
 		}
 	}()
@@ -208,7 +210,7 @@ func (w *worker) mourn(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case <-w.link.Gone:
-		w.notice("the holder has died: nobody will replace this worker; restart secretfs")
+		w.notice("the holder has died: nobody will replace this worker; start secretfs mount again, which takes over")
 		w.log.Error("the holder has died: serving on without", "holder", w.ground.Holder)
 	}
 }
