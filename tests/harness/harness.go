@@ -84,11 +84,15 @@ func Main(m *testing.M) int {
 	return code
 }
 
-// Leftovers lists mounts of ours below the folder for temporary files.
+// rootPrefix begins the names of this process's folders: other packages are
+// tested at the same time.
+func rootPrefix() string { return fmt.Sprintf("sfs%d-", os.Getpid()) }
+
+// Leftovers lists mounts of ours that this process has made.
 func Leftovers() (left []string) {
 	mounts, _ := os.ReadFile("/proc/self/mounts")
 	for line := range strings.Lines(string(mounts)) {
-		if strings.Contains(line, " fuse.secretfs ") && strings.Contains(line, os.TempDir()) {
+		if strings.Contains(line, " fuse.secretfs ") && strings.Contains(line, "/"+rootPrefix()) {
 			left = append(left, strings.TrimSpace(line))
 		}
 	}
@@ -126,7 +130,7 @@ type Mount struct {
 // a mount that cannot be taken away is an error.
 func New(t testing.TB, o Options) *Mount {
 	t.Helper()
-	root, err := os.MkdirTemp("", "sfs")
+	root, err := os.MkdirTemp("", rootPrefix())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +197,12 @@ func (m *Mount) Encrypt(plain string) {
 // Encrypted is plain as the real sops encrypts it.
 func (m *Mount) Encrypted(plain string) string {
 	m.t.Helper()
-	ext := filepath.Ext(m.Secrets)
+	return m.EncryptedAs(filepath.Ext(m.Secrets), plain)
+}
+
+// EncryptedAs is Encrypted for a file with another extension.
+func (m *Mount) EncryptedAs(ext, plain string) string {
+	m.t.Helper()
 	in := filepath.Join(m.Root, "plain"+ext)
 	m.write(in, plain, 0o600)
 	defer os.Remove(in)
@@ -227,9 +236,9 @@ func (m *Mount) TryMount() (string, error) {
 	return m.Log(), err
 }
 
-// Log is what the program has written to stderr.
+// Log is what the program has written to its log.
 func (m *Mount) Log() string {
-	b, _ := os.ReadFile(m.Root + "/stderr")
+	b, _ := os.ReadFile(strings.TrimSuffix(m.Control, ".sock") + ".log")
 	return string(b)
 }
 
@@ -248,6 +257,14 @@ func (m *Mount) Must(command string, args ...string) string {
 		m.t.Fatalf("secretfs %s: %v\n%s", command, err, out)
 	}
 	return out
+}
+
+// VerifyAudit has the audit log verified.
+func (m *Mount) VerifyAudit() {
+	m.t.Helper()
+	if out, err := exec.Command(m.program, "audit", "verify", "--file", m.AuditLog).CombinedOutput(); err != nil {
+		m.t.Errorf("secretfs audit verify: %v\n%s", err, out)
+	}
 }
 
 // Path is where a secret is.
@@ -383,6 +400,17 @@ func (m *Mount) remove() {
 func (m *Mount) mounted() bool {
 	mounts, _ := os.ReadFile("/proc/self/mounts")
 	return strings.Contains(string(mounts), " "+m.Dir+" ")
+}
+
+// Workers are the pids of this mount's workers that are not dead.
+func (m *Mount) Workers() (pids []int) {
+	for _, pid := range m.processes() {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if strings.Contains(string(b), "\x00worker\x00") {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 func (m *Mount) running() bool { return len(m.processes()) > 0 }
