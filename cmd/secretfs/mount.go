@@ -7,7 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
+
+	"github.com/secretfs/secretfs/policy"
 )
 
 // readyEnv names the descriptor that the holder closes once it is mounted.
@@ -20,25 +23,35 @@ func runMount(o mountOptions) error {
 	if err != nil {
 		return exitWith(exitFailed, fmt.Errorf("finding the policy: %w", err))
 	}
-	if _, err := loadPolicy(path); err != nil {
+	p, err := loadPolicy(path)
+	if err != nil {
 		return err
 	}
 	if o.detach {
-		return detach(path)
+		return detach(p)
 	}
 	err = syscall.Exec("/proc/self/exe", []string{os.Args[0], "holder", path}, os.Environ())
 	return exitWith(exitFailed, fmt.Errorf("starting the holder: %w", err))
 }
 
-func detach(policy string) error {
+// detach starts a holder in the background. It keeps none of our descriptors,
+// or whoever reads our output to its end would wait for as long as it is
+// mounted: its messages go to a log beside the control socket.
+func detach(p *policy.Policy) error {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return exitWith(exitFailed, err)
 	}
 	defer r.Close()
-	cmd := exec.Command("/proc/self/exe", "holder", policy)
+	log, err := openLog(p.Control)
+	if err != nil {
+		return exitWith(exitFailed, err)
+	}
+	defer log.Close()
+	start, _ := log.Seek(0, io.SeekEnd)
+	cmd := exec.Command("/proc/self/exe", "holder", p.File)
 	cmd.Args[0] = os.Args[0]
-	cmd.Stderr = os.Stderr
+	cmd.Stderr = log
 	cmd.ExtraFiles = []*os.File{w}
 	cmd.Env = append(os.Environ(), readyEnv+"=3")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -47,7 +60,9 @@ func detach(policy string) error {
 	if err != nil {
 		return exitWith(exitFailed, fmt.Errorf("starting the holder: %w", err))
 	}
-	if word, _ := io.ReadAll(r); string(word) == "mounted" {
+	word, _ := io.ReadAll(r)
+	_, _ = io.Copy(os.Stderr, io.NewSectionReader(log, start, 1<<20)) // what it has said so far
+	if string(word) == "mounted" {
 		return nil
 	}
 	err = cmd.Wait()
@@ -55,4 +70,25 @@ func detach(policy string) error {
 		return exitWith(ended.ExitCode(), errors.New("mounting in the background: the holder has said why above"))
 	}
 	return exitWith(exitFailed, errors.New("mounting in the background: the holder has ended"))
+}
+
+// maxLog is when the log of an earlier mount makes room.
+const maxLog = 1 << 20
+
+// openLog opens control.log for control.sock.
+func openLog(control string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(control), 0o700); err != nil {
+		return nil, fmt.Errorf("making the folder of the control socket: %w", err)
+	}
+	name := strings.TrimSuffix(control, ".sock") + ".log"
+	if info, err := os.Stat(name); err == nil && info.Size() > maxLog {
+		if err := os.Rename(name, name+".1"); err != nil {
+			return nil, fmt.Errorf("making room for the log: %w", err)
+		}
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the log: %w", err)
+	}
+	return f, nil
 }
