@@ -48,7 +48,9 @@ func negotiate(dev *os.File, passthrough bool) (Negotiated, error) {
 	if offered&flagInitExt != 0 && len(in) >= 20 {
 		offered |= uint64(le.Uint32(in[16:])) << 32
 	}
-	want := uint64(flagAsyncRead | flagAtomicTrunc | flagBigWrites | flagParallelDirOps | flagMaxPages |
+	// Without ASYNC_DIO a short read by io_uring repeats what was read: the
+	// kernel asks again at the same offset (fs/fuse/file.c fuse_direct_IO).
+	want := uint64(flagAsyncRead | flagAsyncDIO | flagAtomicTrunc | flagBigWrites | flagParallelDirOps | flagMaxPages |
 		flagInitExt | flagExpireOnly | flagDirectIOAllowMmap | flagResend)
 	if passthrough {
 		want |= flagPassthrough

@@ -18,6 +18,7 @@ const (
 	flagAsyncRead         = 1 << 0
 	flagAtomicTrunc       = 1 << 3
 	flagBigWrites         = 1 << 5
+	flagAsyncDIO          = 1 << 15
 	flagParallelDirOps    = 1 << 18
 	flagMaxPages          = 1 << 22
 	flagInitExt           = 1 << 30
