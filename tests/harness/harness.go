@@ -113,6 +113,8 @@ type Options struct {
 	Head string
 	// NoMount leaves the mounting to the test.
 	NoMount bool
+	// Wrap is a command line to start the program under, as unshare(1).
+	Wrap []string
 }
 
 // A Mount is a mounted secretfs with its files, in a folder of its own.
@@ -124,6 +126,7 @@ type Mount struct {
 	Policy, Secrets, Keys, Control, AuditLog string
 	Recipient                                string
 	program                                  string
+	wrap                                     []string
 }
 
 // New makes the files and mounts. Everything is taken away when the test ends;
@@ -141,7 +144,7 @@ func New(t testing.TB, o Options) *Mount {
 		o.Ext = ".yaml"
 	}
 	m := &Mount{
-		t: t, Root: root, Dir: root + "/mnt", program: Program(t),
+		t: t, Root: root, Dir: root + "/mnt", program: Program(t), wrap: o.Wrap,
 		Policy: root + "/policy.yaml", Secrets: root + "/secrets" + o.Ext, Keys: root + "/keys.txt",
 		Control: root + "/control.sock", AuditLog: root + "/log/audit.jsonl",
 	}
@@ -230,16 +233,40 @@ func (m *Mount) TryMount() (string, error) {
 		return "", err
 	}
 	defer log.Close()
-	cmd := exec.Command(m.program, "mount", "--detach", "--policy", m.Policy)
+	cmd := m.command("mount", "--detach", "--policy", m.Policy)
 	cmd.Stderr = log
 	err = cmd.Run()
 	return m.Log(), err
 }
 
-// Log is what the program has written to its log.
+// Start starts the program in the foreground and returns when it is mounted.
+func (m *Mount) Start() *exec.Cmd {
+	m.t.Helper()
+	log, err := os.OpenFile(m.Root+"/stderr", os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer log.Close()
+	cmd := m.command("mount", "--policy", m.Policy)
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	Eventually(m.t, "it is mounted", m.mounted)
+	return cmd
+}
+
+func (m *Mount) command(args ...string) *exec.Cmd {
+	argv := append(append(append([]string(nil), m.wrap...), m.program), args...)
+	return exec.Command(argv[0], argv[1:]...)
+}
+
+// Log is what the program has written to stderr and, in the background, to its
+// log.
 func (m *Mount) Log() string {
-	b, _ := os.ReadFile(strings.TrimSuffix(m.Control, ".sock") + ".log")
-	return string(b)
+	said, _ := os.ReadFile(m.Root + "/stderr")
+	logged, _ := os.ReadFile(strings.TrimSuffix(m.Control, ".sock") + ".log")
+	return string(said) + string(logged)
 }
 
 // Run runs a command of the program that talks to this mount.
