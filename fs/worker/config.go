@@ -2,6 +2,7 @@ package worker
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -238,6 +239,7 @@ func (w *worker) reload() error {
 		w.policyErr = err
 		return err
 	}
+	w.settleNames(context.Background())
 	w.moved(w.gate.View().Policy, p)
 	w.gate.Swap(view)
 	w.keepPolicy(source)

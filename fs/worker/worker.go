@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -109,6 +110,17 @@ func Run(cfg Config) error {
 	return w.serve(ctx)
 }
 
+// namesWait is how long names that only the name service knows may delay what
+// gives files to them.
+const namesWait = 500 * time.Millisecond
+
+// settleNames waits until every name is known or known not to be.
+func (w *worker) settleNames(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, namesWait)
+	defer cancel()
+	w.names.Settle(ctx)
+}
+
 // settle has the holder mount, and takes leave of all privileges that serving
 // does not need.
 func (w *worker) settle(ctx context.Context, p *policy.Policy, system bool) error {
@@ -159,8 +171,6 @@ func (w *worker) adopt(in mount.Inherited, view *gate.View) error {
 }
 
 func (w *worker) serve(ctx context.Context) error {
-	go w.names.Run(ctx)
-	go w.exes.Run(ctx)
 	go w.changes.run(ctx, w.tell)
 	go w.signals(ctx)
 	go w.mourn(ctx)
