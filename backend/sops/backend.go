@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -58,7 +59,6 @@ type Backend struct {
 	cfg    Config
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
-	watch  *subscription
 
 	mu      sync.Mutex // guards all below
 	changed func()
@@ -67,6 +67,9 @@ type Backend struct {
 	err     error     // why the newest version is not good, nil if it is
 	since   time.Time // when err began
 
+	saved   *saved        // what another process served, until the first load
+	watch   *subscription // nil before the first load
+	watched bool
 	load    *load         // the one under way, or nil
 	stale   bool          // the file changed after that one had read it
 	asked   bool          // there has been a request
@@ -95,22 +98,45 @@ var (
 func New(cfg Config) *Backend {
 	b := &Backend{cfg: cfg}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
-	b.restore(cfg.RestoreState)
+	b.saved = decodeState(cfg.RestoreState)
 	b.cfg.RestoreState = nil
-	b.watch = subscribe(append([]string{cfg.File}, cfg.KeyFiles...), b.noticed)
 	return b
 }
 
-// Close ends the watch and forgets the data key.
-func (b *Backend) Close() error {
-	b.cancel()
-	b.watch.close()
+// watching begins to watch for changes, when the file is read for the first time.
+func (b *Backend) watching() {
+	b.mu.Lock()
+	begun := b.watched
+	b.watched = true
+	b.mu.Unlock()
+	if begun {
+		return
+	}
+	s := subscribe(append([]string{b.cfg.File}, b.cfg.KeyFiles...), b.noticed)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.watch = s; b.ctx.Err() != nil {
+		s.close()
+	}
+}
+
+// Close ends the watch, forgets the data key, and closes Config.Keys if that can
+// be closed.
+func (b *Backend) Close() error {
+	b.cancel()
+	b.mu.Lock()
+	b.watch.close()
 	if b.good != nil {
 		b.good.dataKey.Destroy()
 	}
-	b.good, b.index, b.err = nil, nil, errClosed
+	if b.saved != nil {
+		b.saved.dataKey.Destroy()
+	}
+	b.good, b.saved, b.index, b.err = nil, nil, nil, errClosed
+	b.mu.Unlock()
+	if c, ok := b.cfg.Keys.(io.Closer); ok {
+		return c.Close()
+	}
 	return nil
 }
 
@@ -202,13 +228,14 @@ func (b *Backend) current(ctx context.Context) (*Document, error) {
 	l := b.due()
 	good := b.good
 	b.mu.Unlock()
-	if l != nil {
-		limit := time.Duration(0)
-		if good != nil {
-			limit = patience
-		}
-		if err := b.wait(ctx, l.done, limit); err != nil && good == nil {
+	if l != nil && good == nil {
+		if err := b.wait(ctx, l.usable, 0); err != nil {
 			return nil, err
+		}
+	}
+	if l != nil {
+		if left := patience - time.Since(l.begun); left > 0 {
+			_ = b.wait(ctx, l.done, left) // else what there is will do
 		}
 	}
 	b.mu.Lock()

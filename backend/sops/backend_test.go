@@ -1,12 +1,15 @@
 package sops
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,7 +19,7 @@ import (
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/secret"
 	"github.com/secretfs/secretfs/backend/sops/keys"
-	"io"
+	"golang.org/x/sys/unix"
 )
 
 // ageKeys is a key source that unwraps with one age identity, read from a file
@@ -111,5 +114,98 @@ func TestBackend(t *testing.T) {
 	if _, err := f.get("a/c"); !errors.Is(err, backend.ErrNotFound) ||
 		err.Error() != "reading "+f.file+`: key "a/c": "a" has no "c", it has "b": no such secret` {
 		t.Errorf("a missing key: %v", err)
+	}
+}
+
+func withTimeout(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), d)
+}
+
+// cutSealed finds the first encrypted value of file.
+func cutSealed(file []byte) [2]int {
+	begin := bytes.Index(file, sealedMark)
+	return [2]int{begin, begin + bytes.IndexByte(file[begin:], ']') + 1}
+}
+
+func keepState(states chan<- []byte) func(*secret.Value) {
+	return func(v *secret.Value) {
+		states <- bytes.Clone(v.Bytes())
+		v.Destroy()
+	}
+}
+
+// unstick ends a reader that waits for a writer of the FIFO name.
+func unstick(t *testing.T, name string) {
+	t.Cleanup(func() {
+		if f, err := os.OpenFile(name, os.O_WRONLY|unix.O_NONBLOCK, 0); err == nil {
+			f.Close()
+		}
+	})
+}
+
+func TestManyReaders(t *testing.T) {
+	f := newFixture(t, sample(t, "one"))
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for range 8 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if got, err := f.get("a"); err != nil || got != "one" && got != "two" {
+					t.Errorf("a reader got %q, %v", got, err)
+					return
+				}
+				if _, err := f.Stat(t.Context(), "a"); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i := range 20 {
+		write(t, f.file+".new", sample(t, []string{"one", "two"}[i%2]))
+		rename(t, f.file+".new", f.file)
+		if err := f.Refresh(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	wg.Wait()
+	if n := f.keys.calls.Load(); n != 1 {
+		t.Errorf("the data key was recovered %d times, though it stayed the same", n)
+	}
+}
+
+func TestClosed(t *testing.T) {
+	f := newFixture(t, sample(t, "one"))
+	if _, err := f.get("a"); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	f.Close()
+	if _, err := f.get("a"); !errors.Is(err, backend.ErrUnavailable) {
+		t.Errorf("Get after Close: %v", err)
+	}
+	if _, err := f.Stat(t.Context(), "a"); !errors.Is(err, backend.ErrUnavailable) {
+		t.Errorf("Stat after Close: %v", err)
+	}
+	if err := f.Refresh(t.Context()); err == nil {
+		t.Error("Refresh after Close works")
+	}
+}
+
+func TestCanceled(t *testing.T) {
+	f := newFixture(t, nil)
+	if err := unix.Mkfifo(f.file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	unstick(t, f.file)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := f.Get(ctx, "a"); !errors.Is(err, context.Canceled) {
+		t.Errorf("Get with a canceled context: %v", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"reflect"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/secretfs/secretfs/backend"
@@ -34,11 +35,21 @@ type load struct {
 	begun   time.Time
 	done    chan struct{} // closed at the end
 	indexed chan struct{} // closed once Stat and List can be answered
+	usable  chan struct{} // closed once Get can be answered
+	index   func()        // closes indexed, once
+	use     func()        // closes usable, once
 
 	// Guarded by Backend.mu. A reader that hangs is given up for another one:
 	// only the last one may go on once it has read the file.
 	reader  int
 	hasRead bool
+}
+
+func newLoad() *load {
+	l := &load{begun: time.Now(), done: make(chan struct{}), indexed: make(chan struct{}), usable: make(chan struct{})}
+	l.index = sync.OnceFunc(func() { close(l.indexed) })
+	l.use = sync.OnceFunc(func() { close(l.usable) })
+	return l
 }
 
 // due begins a load if it is time for one, and gives the one under way. mu is
@@ -54,7 +65,7 @@ func (b *Backend) due() *load {
 // start begins a load if none is under way. mu is held.
 func (b *Backend) start() *load {
 	if b.load == nil {
-		b.load = &load{begun: time.Now(), done: make(chan struct{}), indexed: make(chan struct{})}
+		b.load = newLoad()
 		go b.run(b.load, 0)
 	}
 	return b.load
@@ -89,6 +100,8 @@ func (b *Backend) noticed() {
 
 // run is one reader of a load.
 func (b *Backend) run(l *load, reader int) {
+	b.restore(l)
+	b.watching()
 	now := takeStamps(b.cfg.File, b.cfg.KeyFiles)
 	settled := b.settled(now)
 	var file []byte
@@ -160,9 +173,8 @@ func (b *Backend) loaded(l *load, now stamps, file []byte) {
 		b.failed(l, now, err, false)
 		return
 	}
-	e := &edition{doc: doc, dataKey: key}
-	b.finish(l, func() { b.accept(e, now) })
-	b.save(e)
+	b.finish(l, func() { b.accept(&edition{doc: doc, dataKey: key}, now) })
+	b.save()
 }
 
 // dataKey recovers the data key. One that is wrapped as before is the one from
@@ -198,7 +210,7 @@ func (b *Backend) publish(l *load, doc *Document) {
 	b.index = doc
 	changed := b.changed
 	b.mu.Unlock()
-	close(l.indexed)
+	l.index()
 	if changed != nil {
 		changed()
 	}
@@ -209,15 +221,16 @@ func (b *Backend) accept(e *edition, now stamps) {
 	if old := b.good; old != nil && old != e {
 		old.dataKey.Destroy()
 	}
-	b.good, b.index, b.err, b.tried, b.again = e, e.doc, nil, now, 0
+	b.good, b.index, b.err, b.since, b.tried, b.again = e, e.doc, nil, time.Time{}, now, 0
 }
 
 // failed keeps the last good version. Without one there is an index only if no
 // more than the key is wrong: names in a forged file are forged too.
 func (b *Backend) failed(l *load, now stamps, err error, keyWrong bool) {
 	err = b.named(err)
+	first := false
 	b.finish(l, func() {
-		if b.err == nil {
+		if first = b.err == nil; first && b.since.IsZero() {
 			b.since = time.Now()
 		}
 		if b.good == nil && !keyWrong {
@@ -226,6 +239,9 @@ func (b *Backend) failed(l *load, now stamps, err error, keyWrong bool) {
 		b.err, b.tried, b.attempt = err, now, time.Now()
 		b.again = min(max(minAgain, 2*b.again), maxAgain)
 	})
+	if first {
+		b.save()
+	}
 }
 
 // finish ends l, and tells whoever wants to know if set has changed anything.
@@ -246,11 +262,8 @@ func (b *Backend) finish(l *load, set func()) {
 		b.start()
 	}
 	b.mu.Unlock()
-	select {
-	case <-l.indexed:
-	default:
-		close(l.indexed)
-	}
+	l.index()
+	l.use()
 	close(l.done)
 	if changed != nil {
 		changed()

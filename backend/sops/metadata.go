@@ -3,6 +3,7 @@ package sops
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -243,6 +244,13 @@ func (f *fields) group() keys.Group {
 	return g
 }
 
+// masterKeyFields are the entries of all kinds of master key. What else may be
+// there is not looked at.
+var masterKeyFields = []string{
+	"enc", "created_at", "recipient", "fp", "arn", "role", "aws_profile", "resource_id", "key_id",
+	"vault_url", "name", "version", "vault_address", "engine_path", "key_name",
+}
+
 func (f *fields) masterKey(t keys.Type) keys.MasterKey {
 	k := keys.MasterKey{Type: t, Fields: map[string]string{}}
 	for i := range f.section.kids {
@@ -255,7 +263,7 @@ func (f *fields) masterKey(t keys.Type) keys.MasterKey {
 			for _, c := range n.kids {
 				k.Context[c.name] = in.text(c.name)
 			}
-		default:
+		case !n.container() || slices.Contains(masterKeyFields, strings.ToLower(n.name)):
 			k.Fields[strings.ToLower(n.name)] = f.text(n.name)
 		}
 	}

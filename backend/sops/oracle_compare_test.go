@@ -3,7 +3,9 @@ package sops
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +23,7 @@ func compare(t testing.TB, format Format, file []byte) (accepted bool) {
 	t.Helper()
 	branches, want, wantErr := oracleReads(format, file)
 	d, err := open(format, file)
-	if disguised(branches) && errors.Is(err, backend.ErrCorrupt) {
+	if errors.Is(err, backend.ErrCorrupt) && commentedValue.Match(file) {
 		return false
 	}
 	if (err == nil) != (wantErr == nil) {
@@ -78,23 +80,11 @@ func oracleEmits(format Format, branches oracle.TreeBranches) (plain []byte) {
 	return append([]byte{}, plain...)
 }
 
-// disguised says that a value of v is a comment, which it becomes where the two
-// were exchanged. sops takes that if both have the same additional data, as a
-// value called "" and a comment beside it have.
-func disguised(v any) bool {
-	switch v := v.(type) {
-	case oracle.TreeBranches:
-		return slices.ContainsFunc(v, func(b oracle.TreeBranch) bool { return disguised(b) })
-	case oracle.TreeBranch:
-		return slices.ContainsFunc(v, func(i oracle.TreeItem) bool {
-			_, comment := i.Value.(oracle.Comment)
-			return comment || disguised(i.Value)
-		})
-	case []any:
-		return slices.ContainsFunc(v, disguised)
-	}
-	return false
-}
+// commentedValue finds comments that hold an encrypted value, which come to be
+// where a comment and a value were exchanged. sops takes both for what they were
+// if both have the same additional data, as an entry of a list and a comment
+// beside it have, and a comment becomes a value. We refuse the file.
+var commentedValue = regexp.MustCompile(`[#;] ?ENC\[[^\]]*type:(str|int|float|bool|time)\]`)
 
 // lossy says that v holds a string that sops writes into YAML as null.
 func lossy(v any) bool {
@@ -243,19 +233,14 @@ func canonical(v any) string {
 }
 
 // documents is how many files of each format the differential tests make.
-func documents() int {
-	if testing.Short() {
-		return 200
-	}
-	return 2000
-}
+var documents = flag.Uint64("documents", 400, "`number` of generated files of each format to compare with sops")
 
 func TestSameAsSops(t *testing.T) {
 	for _, format := range Formats {
 		t.Run(string(format), func(t *testing.T) {
 			t.Parallel()
-			made := 0
-			for seed := range uint64(documents()) {
+			made := uint64(0)
+			for seed := range *documents {
 				g := newGenerator(seed)
 				file, err := seal(format, []byte(g.plain(format)), g.options()...)
 				if err != nil {
@@ -266,8 +251,8 @@ func TestSameAsSops(t *testing.T) {
 					t.Fatalf("seed %d", seed)
 				}
 			}
-			if made < documents()/3 {
-				t.Errorf("only %d of %d plaintext files could be encrypted", made, documents())
+			if made < *documents/3 {
+				t.Errorf("only %d of %d plaintext files could be encrypted", made, *documents)
 			}
 		})
 	}
@@ -278,7 +263,7 @@ func TestSameAsSopsMutated(t *testing.T) {
 		t.Run(string(format), func(t *testing.T) {
 			t.Parallel()
 			accepted, refused := 0, 0
-			for seed := range uint64(documents()) {
+			for seed := range *documents {
 				g := newGenerator(seed)
 				file, err := seal(format, []byte(g.plain(format)), g.options()...)
 				if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -64,14 +65,18 @@ func seal(format Format, plain []byte, opts ...option) (file []byte, err error) 
 	if err != nil {
 		return nil, err
 	}
-	tree := oracle.Tree{Branches: branches, Metadata: oracle.Metadata{
-		KeyGroups: []oracle.KeyGroup{ring().group}, Version: "3.13.3",
-		LastModified: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
-	}}
+	tree := oracle.Tree{Branches: branches, Metadata: newMetadata()}
 	for _, opt := range opts {
 		opt(&tree.Metadata)
 	}
 	return sealTree(store, &tree)
+}
+
+func newMetadata() oracle.Metadata {
+	return oracle.Metadata{
+		KeyGroups: []oracle.KeyGroup{ring().group}, Version: "3.13.3",
+		LastModified: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+	}
 }
 
 func sealTree(store oracle.Store, tree *oracle.Tree) ([]byte, error) {
@@ -126,6 +131,25 @@ func panicked(err *error) {
 func mustSeal(t testing.TB, format Format, plain string, opts ...option) []byte {
 	t.Helper()
 	file, err := seal(format, []byte(plain), opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// mustSealFast is mustSeal without the oracle's loader, which is quadratic: a
+// flat file of strings needs none.
+func mustSealFast(t testing.TB, format Format, plain string) []byte {
+	t.Helper()
+	load := format
+	if format == YAML {
+		load, plain = Dotenv, strings.ReplaceAll(plain, ": ", "=")
+	}
+	branches, err := storeFor(load).LoadPlainFile([]byte(plain))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := sealTree(storeFor(format), &oracle.Tree{Branches: branches, Metadata: newMetadata()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,16 +37,6 @@ type node struct {
 
 func (n *node) container() bool { return n.kind == kindMap || n.kind == kindList }
 
-// find gives the first member called name, or nil.
-func (n *node) find(name string) *node {
-	for i := range n.kids {
-		if k := &n.kids[i]; k.kind != kindComment && k.name == name {
-			return k
-		}
-	}
-	return nil
-}
-
 // formatFloat is how sops encrypts and hashes floating-point numbers.
 func formatFloat(buf []byte, f float64) []byte { return strconv.AppendFloat(buf, f, 'f', -1, 64) }
 

@@ -1,0 +1,67 @@
+package sops
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"net"
+
+	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/sops/keys"
+	"github.com/secretfs/secretfs/policy/conf"
+)
+
+// Schema is the JSON schema of what Decode reads.
+//
+//go:embed schema.json
+var Schema json.RawMessage
+
+// Settings are what the policy says about one backend of type sops.
+type Settings struct {
+	File   string // absolute path
+	Format Format
+	Keys   keys.Config
+}
+
+// Decode reads Settings from an entry of `backends:` in a policy file that lies
+// in dir. All problems go to report; it reads no other file.
+func Decode(n *conf.Node, dir string, report *conf.Problems) any {
+	f := conf.Open(n, report, "file", "format", "age", "identities", "gnupg")
+	var s Settings
+	if s.File = f.Path("file", dir, ""); f.Get("file") == nil {
+		f.Addf("file", "file is missing")
+	}
+	names := make([]string, len(Formats))
+	for i, format := range Formats {
+		names[i] = string(format)
+	}
+	s.Format = Format(f.OneOf("format", string(FormatOf(s.File)), names...))
+	s.Keys.KeyFiles = f.Paths("identities", dir)
+	age := f.Map("age", "key_files", "ssh_key_files", "plugins_path")
+	s.Keys.AgeKeyFiles = age.Paths("key_files", dir)
+	s.Keys.SSHKeyFiles = age.Paths("ssh_key_files", dir)
+	s.Keys.PluginsPath = age.Text("plugins_path", "")
+	gnupg := f.Map("gnupg", "home", "ssh_key_files")
+	s.Keys.GnupgHome = gnupg.Path("home", dir, "")
+	s.Keys.PGPSSHKeyFiles = gnupg.Paths("ssh_key_files", dir)
+	return s
+}
+
+// Open is the backend.Opener of this package. It reads nothing yet.
+func Open(config any, env backend.Env) (backend.Backend, error) {
+	s := config.(Settings)
+	var run keys.Runner
+	if env.Helper != nil {
+		run = runner(env.Helper)
+	}
+	ring := keys.New(s.Keys, run)
+	return New(Config{
+		File: s.File, Format: s.Format, Keys: ring, KeyFiles: ring.Sources(), MaxStale: env.MaxStale,
+		SaveState: env.Save, RestoreState: env.Saved,
+	}), nil
+}
+
+// A runner is a keys.Runner.
+type runner func(ctx context.Context, kind string) (net.Conn, error)
+
+func (r runner) Run(ctx context.Context, kind string) (net.Conn, error) { return r(ctx, kind) }

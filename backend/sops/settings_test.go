@@ -1,0 +1,118 @@
+package sops
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/sops/keys"
+	"github.com/secretfs/secretfs/policy/conf"
+)
+
+func decode(t *testing.T, text string) (Settings, error) {
+	t.Helper()
+	n, err := conf.Parse("policy.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := conf.NewProblems("policy.yaml", n)
+	return Decode(n, "/etc/secretfs", report).(Settings), report.Err()
+}
+
+func TestDecode(t *testing.T) {
+	got, err := decode(t, `
+file: secrets/all.json
+identities: [keys.txt, /etc/ssh/ssh_host_ed25519_key]
+age: {key_files: [a], ssh_key_files: [b], plugins_path: /p}
+gnupg: {home: gpg, ssh_key_files: [c]}
+`)
+	want := Settings{
+		File: "/etc/secretfs/secrets/all.json", Format: JSON,
+		Keys: keys.Config{
+			KeyFiles:    []string{"/etc/secretfs/keys.txt", "/etc/ssh/ssh_host_ed25519_key"},
+			AgeKeyFiles: []string{"/etc/secretfs/a"}, SSHKeyFiles: []string{"/etc/secretfs/b"}, PluginsPath: "/p",
+			GnupgHome: "/etc/secretfs/gpg", PGPSSHKeyFiles: []string{"/etc/secretfs/c"},
+		},
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
+	}
+	if got, err := decode(t, "file: x\nformat: ini"); err != nil || got.Format != INI {
+		t.Errorf("with a format: %+v, %v", got, err)
+	}
+	for text, want := range map[string]string{
+		"{}":                           "file is missing",
+		"file: x\nformat: toml":        `want one of yaml, json, dotenv, ini, binary; have "toml"`,
+		"file: x\nkey_files: [a]":      "unknown key",
+		"file: x\nage: {keyfiles: []}": "unknown key",
+		"file: x\nidentities: a":       "want a list",
+	} {
+		if _, err := decode(t, text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestFormatOf(t *testing.T) {
+	for name, want := range map[string]Format{
+		"a.yaml": YAML, "a.yml": YAML, "x/y.json": JSON, ".env": Dotenv, "prod.env": Dotenv, "a.ini": INI, "a.txt": Binary, "yaml": Binary,
+	} {
+		if got := FormatOf(name); got != want {
+			t.Errorf("FormatOf(%q) = %s, want %s", name, got, want)
+		}
+	}
+}
+
+// What the schema completes, Decode takes.
+func TestSchema(t *testing.T) {
+	var schema struct {
+		Properties map[string]struct {
+			Enum       []Format
+			Properties map[string]any
+		}
+	}
+	if err := json.Unmarshal(Schema, &schema); err != nil {
+		t.Fatal(err)
+	}
+	if formats := schema.Properties["format"].Enum; !slices.Equal(formats, Formats) {
+		t.Errorf("the formats are %v", formats)
+	}
+	doc := map[string]any{}
+	for name, p := range schema.Properties {
+		sub := map[string]any{}
+		for k := range p.Properties {
+			sub[k] = nil
+		}
+		if doc[name] = nil; len(sub) > 0 {
+			doc[name] = sub
+		}
+	}
+	doc["file"] = "x"
+	text, _ := json.Marshal(doc)
+	if _, err := decode(t, string(text)); err != nil {
+		t.Errorf("%s: %v", text, err)
+	}
+}
+
+func TestOpen(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "s.yaml"), sample(t, "one"))
+	write(t, filepath.Join(dir, "key"), []byte(ring().identity.String()))
+	b, err := Open(Settings{
+		File: filepath.Join(dir, "s.yaml"), Format: YAML, Keys: keys.Config{KeyFiles: []string{filepath.Join(dir, "key")}},
+	}, backend.Env{MaxStale: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	s, err := b.Get(t.Context(), "a")
+	if err != nil || string(s.Value.Bytes()) != "one" {
+		t.Fatalf("Get: %v, %v", s, err)
+	}
+	s.Value.Destroy()
+}

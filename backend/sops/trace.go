@@ -1,0 +1,56 @@
+package sops
+
+import (
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxLinks is how many symbolic links the kernel follows (path_resolution(7)).
+const maxLinks = 40
+
+// trace walks to file as the kernel does, and adds every directory it passes: a
+// directory may be renamed, a symbolic link on the way switched. Where something
+// is missing the walk ends, and its directory is watched for it to appear.
+func (p places) trace(file string) {
+	dir, todo := "/", strings.Split(file, "/")
+	p.add(dir, "")
+	for links := 0; len(todo) > 0; {
+		name := todo[0]
+		todo = todo[1:]
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			dir = filepath.Dir(dir)
+			continue
+		}
+		path := filepath.Join(dir, name)
+		p.add(dir, name)
+		var st unix.Stat_t
+		if unix.Lstat(path, &st) != nil {
+			return
+		}
+		switch st.Mode & unix.S_IFMT {
+		case unix.S_IFLNK:
+			target, ok := readlink(path)
+			if links++; !ok || links > maxLinks {
+				return
+			}
+			if strings.HasPrefix(target, "/") {
+				dir = "/"
+			}
+			todo = append(strings.Split(target, "/"), todo...)
+		case unix.S_IFDIR:
+			dir = path
+			p.add(dir, "")
+		}
+	}
+}
+
+func readlink(path string) (string, bool) {
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlink(path, buf)
+	return string(buf[:max(n, 0)]), err == nil
+}
