@@ -52,7 +52,7 @@ func (f *FS) attr(at found, id table.NodeID, a *fuse.Attr) {
 // this node read, else of the current one, else 0 until the first open.
 func (f *FS) size(at found, id table.NodeID) int64 {
 	carried := f.cfg.Table.Carried(id)
-	if carried.Object != 0 && (f.passthrough() && f.cfg.Table.Busy(id) || at.info.Size < 0) {
+	if carried.Object != 0 && (f.cfg.Table.Busy(id) || at.info.Size < 0) {
 		return carried.Size
 	}
 	return max(at.info.Size, 0)

@@ -23,6 +23,9 @@ type opening struct {
 	unique uint64
 	want   backend.Version // the version to serve; empty: whatever is fetched
 	fetch  gate.Fetch
+	// noatime is how overlayfs opens (fs/overlayfs/file.c). A name that leads
+	// to another node is an error to it, so it is not sent to look again.
+	noatime bool
 	// init says that the caller is some PID 1, which rather gets the last
 	// value than waits.
 	init bool
@@ -65,6 +68,7 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 		o := opening{
 			id: table.NodeID(in.NodeId), tid: in.Pid, unique: unique,
 			want: at.info.Version, fetch: fetch, init: c.Init,
+			noatime: in.Flags&unix.O_NOATIME != 0,
 		}
 		var v backend.Version
 		handle, v, err = f.open(ctx, o)
@@ -96,8 +100,8 @@ func (f *FS) open(ctx context.Context, o opening) (table.Handle, backend.Version
 	if carried.Object != 0 && o.want != "" && carried.Version == string(o.want) {
 		return f.handle(o, carried)
 	}
-	if f.passthrough() && carried.Object > 0 && f.cfg.Table.Busy(o.id) {
-		return f.openBusy(o, carried, again)
+	if carried.Object != 0 && f.cfg.Table.Busy(o.id) {
+		return f.openBusy(o, carried, again || o.noatime)
 	}
 	if carried, err = f.load(ctx, o); err != nil {
 		return table.Handle{}, "", err
@@ -105,12 +109,13 @@ func (f *FS) open(ctx context.Context, o opening) (table.Handle, backend.Version
 	return f.handle(o, carried)
 }
 
-// openBusy answers an OPEN of a node whose open handles read an older version:
-// the kernel lets a node have only one backing file at a time. The caller is
-// sent to look the name up again, where it finds another node of the same path.
-// One that cannot (a bind mount of that one file, /proc/self/fd, overlayfs)
-// comes back to the same node and gets the older version: never a second
-// ESTALE, which would reach the program.
+// openBusy answers an OPEN of a node whose open handles read an older version.
+// A node can have only one at a time: one backing file, or one length and one
+// set of pages, which mappings of direct I/O share. The caller is sent to look
+// the name up again, where it finds another node of the same path. One that
+// cannot (a bind mount of that one file, /proc/self/fd) comes back to the same
+// node and gets the older version: never a second ESTALE, which would reach the
+// program. One that breaks on another node gets it at once.
 func (f *FS) openBusy(o opening, carried table.Carried, again bool) (table.Handle, backend.Version, error) {
 	if again {
 		return f.handle(o, carried)
