@@ -237,7 +237,8 @@ func splice(t *testing.T, s *site) {
 	}
 	defer r.Close()
 	f := s.open(t, "big", os.O_RDONLY)
-	go func() {
+	var writer sync.WaitGroup
+	writer.Go(func() {
 		defer w.Close()
 		for {
 			n, err := unix.Splice(int(f.Fd()), nil, int(w.Fd()), nil, 50_000, 0)
@@ -249,8 +250,9 @@ func splice(t *testing.T, s *site) {
 				return
 			}
 		}
-	}()
+	})
 	got, err := io.ReadAll(r)
+	writer.Wait()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -131,8 +131,8 @@ func (r *ring) do(e uringSQE) (int, error) {
 
 func (e *uringSQE) set(to uringSQE) { *e = to }
 
-// read opens a path and reads it whole, each by io_uring.
-func (r *ring) read(path string, flags uint8) ([]byte, error) {
+// open opens a path for reading.
+func (r *ring) open(path string, flags uint8) (*os.File, error) {
 	name, err := unix.BytePtrFromString(path)
 	if err != nil {
 		return nil, err
@@ -143,11 +143,20 @@ func (r *ring) read(path string, flags uint8) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", path, err)
 	}
-	defer unix.Close(fd)
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// read opens a path and reads it whole.
+func (r *ring) read(path string, flags uint8) ([]byte, error) {
+	f, err := r.open(path, flags)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
 	var whole []byte
 	buf := make([]byte, 1<<17)
 	for {
-		n, err := r.do(uringSQE{opcode: uringRead, flags: flags, fd: int32(fd), off: uint64(len(whole)), addr: uint64(uintptr(unsafe.Pointer(&buf[0]))), len: uint32(len(buf))})
+		n, err := r.do(uringSQE{opcode: uringRead, flags: flags, fd: int32(f.Fd()), off: uint64(len(whole)), addr: uint64(uintptr(unsafe.Pointer(&buf[0]))), len: uint32(len(buf))})
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", path, err)
 		}
