@@ -41,9 +41,13 @@ func (f *FS) find(ctx context.Context, path string) (found, error) {
 	if !ok {
 		return found{}, backend.ErrNotFound
 	}
-	ctx, cancel := context.WithTimeout(ctx, statDeadline)
-	defer cancel()
-	at.info, at.infoErr = r.Stat(ctx, n.Key)
+	limit := statDeadline
+	if n.Kind == policy.Dynamic {
+		limit = nameDeadline
+	}
+	wait := briefly(ctx, limit)
+	defer wait.end()
+	at.info, at.infoErr = r.Stat(wait, n.Key)
 	if at.infoErr != nil {
 		at.info = backend.Info{Size: backend.SizeUnknown}
 	}

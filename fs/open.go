@@ -53,24 +53,26 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 	if err != nil {
 		at.path = path // refused all the same, and recorded as such
 	}
-	c, callerErr := f.cfg.Proc.Lookup(in.Pid, in.Uid, in.Gid, caller.NeedAll)
-	if c.Init {
-		var done context.CancelFunc
-		ctx, done = context.WithTimeout(ctx, initDeadline)
-		defer done()
+	var c policy.Caller
+	request := gate.Request{
+		Path: path, UID: in.Uid, GID: in.Gid, FindErr: err, Resent: resent, Errno: errnoName,
+		Identify: func(needs policy.Needs) (_ policy.Caller, err error) {
+			c, err = f.cfg.Proc.Lookup(in.Pid, in.Uid, in.Gid, callerNeeds(needs))
+			return c, err
+		},
 	}
 	var handle table.Handle
-	request := gate.Request{
-		Path: path, Caller: c, CallerErr: callerErr, FindErr: err,
-		Resent: resent, Errno: errnoName,
-	}
-	err = f.cfg.Gate.Open(ctx, request, func(ctx context.Context, fetch gate.Fetch) (backend.Version, error) {
+	err = f.cfg.Gate.Open(ctx, request, func(ctx context.Context, fetch gate.Fetch) (v backend.Version, err error) {
+		if c.Init {
+			var done context.CancelFunc
+			ctx, done = context.WithTimeout(ctx, initDeadline)
+			defer done()
+		}
 		o := opening{
 			id: table.NodeID(in.NodeId), tid: in.Pid, unique: unique,
 			want: at.info.Version, fetch: fetch, init: c.Init,
 			noatime: in.Flags&unix.O_NOATIME != 0,
 		}
-		var v backend.Version
 		handle, v, err = f.open(ctx, o)
 		return v, err
 	})
@@ -88,6 +90,19 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 	return fuse.OK
 }
 
+// callerNeeds is what to look up for an OPEN: reading /proc is its dearest
+// part.
+func callerNeeds(n policy.Needs) caller.Needs {
+	needs := caller.NeedInit
+	if n.Power {
+		needs |= caller.NeedPower
+	}
+	if n.File {
+		needs |= caller.NeedFile
+	}
+	return needs
+}
+
 // open makes a handle that reads one version.
 func (f *FS) open(ctx context.Context, o opening) (table.Handle, backend.Version, error) {
 	unlock, err := f.locks.lock(ctx, f.cfg.Table.Primary(o.id))
@@ -97,6 +112,11 @@ func (f *FS) open(ctx context.Context, o opening) (table.Handle, backend.Version
 	defer unlock()
 	again := f.cfg.Table.TakeRetry(o.tid, o.id, o.unique)
 	carried := f.cfg.Table.Carried(o.id)
+	if carried.Object != 0 && o.want == "" {
+		// Who had the lock before us may have learnt what is current.
+		at, _ := f.findNode(ctx, uint64(o.id))
+		o.want = at.info.Version
+	}
 	if carried.Object != 0 && o.want != "" && carried.Version == string(o.want) {
 		return f.handle(o, carried)
 	}

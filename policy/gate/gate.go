@@ -46,10 +46,11 @@ func (g *Gate) Swap(v *View) *View { return g.view.Swap(v) }
 
 // A Request is one attempt to read a secret.
 type Request struct {
-	Path   string
-	Caller policy.Caller
-	// CallerErr says that the caller could not be identified: it is refused.
-	CallerErr error
+	Path     string
+	UID, GID uint32 // of the caller
+	// Identify tells who the caller is. Only what is needed of it has to be
+	// known. If it fails the request is refused.
+	Identify func(policy.Needs) (policy.Caller, error)
 	// FindErr says that there is nothing at Path.
 	FindErr error
 	// Resent says that the kernel sends the request again after a crash.
@@ -72,17 +73,18 @@ func (g *Gate) Open(ctx context.Context, r Request, serve Serve) error {
 	start := time.Now()
 	v := g.View()
 	n, known := v.Tree.Lookup(r.Path)
+	at := v.Case(r.Path, n)
+	c, callerErr := r.Identify(at.Needs(r.UID, r.GID))
 	record := audit.Record{
 		Time: start, Path: r.Path, Backend: n.Backend, Resent: r.Resent,
-		PID: r.Caller.PID, TID: r.Caller.TID, UID: r.Caller.UID, GID: r.Caller.GID,
-		Exe: r.Caller.Exe, Unit: unit(&r.Caller),
+		PID: c.PID, TID: c.TID, UID: c.UID, GID: c.GID, Exe: c.Exe, Unit: unit(&c),
 	}
 	err := r.FindErr
 	if err == nil && !known {
 		err = fmt.Errorf("looking up %s: %w", r.Path, backend.ErrNotFound)
 	}
 	if err == nil {
-		record.Rule, err = v.decide(&r, n)
+		record.Rule, err = decide(at, &c, callerErr)
 	}
 	var version backend.Version
 	if err == nil {
@@ -121,11 +123,11 @@ func outcome(err error) audit.Outcome {
 	}
 }
 
-func (v *View) decide(r *Request, n policy.Node) (rule string, err error) {
-	if r.CallerErr != nil {
-		return "caller unknown", fmt.Errorf("%w: identifying the caller: %w", ErrRefused, r.CallerErr)
+func decide(at *policy.Case, c *policy.Caller, callerErr error) (rule string, err error) {
+	if callerErr != nil {
+		return "caller unknown", fmt.Errorf("%w: identifying the caller: %w", ErrRefused, callerErr)
 	}
-	d := v.File(&r.Caller, r.Path, n)
+	d := at.Decide(c)
 	if !d.Allowed {
 		return d.Rule, fmt.Errorf("%w: %s", ErrRefused, d.Rule)
 	}
