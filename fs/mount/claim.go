@@ -18,11 +18,8 @@ func claim(dir string) (*os.File, error) {
 	if err := clear(dir); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("making the mount point: %w", err)
-	}
-	if real, err := filepath.EvalSymlinks(dir); err == nil && real != dir {
-		return nil, fmt.Errorf("mounting %s: it is a symlink to %s (sops-nix leaves one): remove it, or mount there", dir, real)
+	if err := ensureDirectory(dir); err != nil {
+		return nil, err
 	}
 	lock, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -33,6 +30,33 @@ func claim(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("mounting %s: another secretfs is about to mount there", dir)
 	}
 	return lock, nil
+}
+
+// ensureDirectory makes dir if it is missing, and refuses what is no directory:
+// the mount would lie elsewhere than the policy says.
+func ensureDirectory(dir string) error {
+	info, err := os.Lstat(dir)
+	switch {
+	case err != nil:
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("making the mount point: %w", err)
+		}
+	case info.Mode()&os.ModeSymlink != 0:
+		target, _ := os.Readlink(dir)
+		return fmt.Errorf("mounting %s: it is a symlink to %s (sops-nix leaves one): remove it, or mount there", dir, target)
+	case !info.IsDir():
+		return fmt.Errorf("mounting %s: it is a file, expected a directory", dir)
+	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil && real != dir {
+		return fmt.Errorf("mounting %s: the way there leads through a symlink: mount at %s", dir, real)
+	}
+	return nil
+}
+
+// hides says that dir holds something that a mount on it takes out of sight.
+func hides(dir *os.File) bool {
+	names, err := dir.Readdirnames(1)
+	return err == nil && len(names) > 0
 }
 
 // clear takes dead mounts of ours off dir.

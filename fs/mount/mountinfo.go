@@ -87,14 +87,15 @@ func topMount(dir string) (top mountEntry, ok bool, err error) {
 func (h *Holder) watchMount(ctx context.Context) <-chan struct{} {
 	gone := make(chan struct{})
 	go func() {
-		f, err := os.Open("/proc/self/mountinfo")
+		// Not os.Open: Go's own poller would take the events away.
+		fd, err := unix.Open("/proc/self/mountinfo", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			h.cfg.Log.Warn("watching the mount table", "error", err)
 			return
 		}
-		defer f.Close()
+		defer unix.Close(fd)
 		for ctx.Err() == nil {
-			fds := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLPRI}}
+			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLPRI}}
 			_, _ = unix.Poll(fds, int((5 * time.Second).Milliseconds()))
 			if !h.m.present() {
 				close(gone)
@@ -103,6 +104,12 @@ func (h *Holder) watchMount(ctx context.Context) <-chan struct{} {
 		}
 	}()
 	return gone
+}
+
+// covered says that something else is mounted on top.
+func (m *mounted) covered() bool {
+	top, ok, err := topMount(m.dir)
+	return err == nil && ok && top.id != m.id && m.present()
 }
 
 func (m *mounted) present() bool {

@@ -71,6 +71,9 @@ func (h *Holder) mountFor(plan Plan) error {
 	if err != nil {
 		return err
 	}
+	if hides(lock) {
+		h.notice(plan.Mount + " was not empty: what is in it is hidden for as long as it is mounted, and still on the disk")
+	}
 	listener, err := listen(plan.Control)
 	if err != nil {
 		lock.Close()

@@ -22,6 +22,9 @@ func (h *Holder) handleStop(m *message) (answer, error) {
 	if err := m.decode(&r); err != nil {
 		return answer{}, err
 	}
+	if h.m.covered() {
+		return answer{}, fmt.Errorf("unmounting %s: %w", h.m.dir, errCovered)
+	}
 	if !r.Lazy {
 		err := h.m.unmount(false)
 		if errors.Is(err, unix.EBUSY) {

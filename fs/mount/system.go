@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// errCovered: umount(2) takes a path, which leads to what is on top.
+var errCovered = errors.New("something else is mounted on top of it")
+
 // A mounted filesystem, as the holder keeps it.
 type mounted struct {
 	dir string
@@ -27,6 +30,9 @@ type mounted struct {
 // read that would update atime.
 func mountSystem(dir string) (*mounted, error) {
 	dev, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) {
+		return nil, fmt.Errorf("opening /dev/fuse: %w: load the kernel module fuse, or give the container the device", unix.ENOENT)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening /dev/fuse: %w", err)
 	}
@@ -99,6 +105,13 @@ func writableClone(fd int) (*os.File, error) {
 // unmount takes the mount out of the tree. With lazy set, a busy mount is
 // detached and goes when its last user does.
 func (m *mounted) unmount(lazy bool) error {
+	switch {
+	case m.id == 0: // being made
+	case !m.present():
+		return nil // whatever lies there now is somebody else's
+	case m.covered():
+		return errCovered
+	}
 	if !m.system {
 		return fusermount(m.dir, lazy)
 	}
@@ -116,10 +129,10 @@ func (m *mounted) unmount(lazy bool) error {
 // abort ends the connection: whoever waits gets ECONNABORTED. umount2 with
 // MNT_FORCE does so although it answers EBUSY, and needs no fusectl.
 func (m *mounted) abort() {
-	if m.system {
+	if m.system && !m.covered() {
 		_ = unix.Unmount(m.dir, unix.MNT_FORCE)
 	}
-	_ = m.unmount(true)
+	_ = m.unmount(true) // where it is covered, the end of all descriptors aborts
 }
 
 func (m *mounted) close() {
