@@ -79,6 +79,9 @@ func (w *worker) allNotices(holders []string) []string {
 	if w.policyErr != nil {
 		notices = append(notices, "the policy file has errors, the last good one is in force: "+w.policyErr.Error())
 	}
+	if err := w.audit.Err(); err != nil {
+		notices = append(notices, "reads are refused, because they cannot be recorded: "+err.Error())
+	}
 	for _, n := range w.names.Unresolved() {
 		notices = append(notices, fmt.Sprintf("%s %s is unknown: what belongs to it is for root only until it is known", n.Database, n.Name))
 	}

@@ -174,6 +174,7 @@ func (w *worker) serve(ctx context.Context) error {
 	go w.changes.run(ctx, w.tell)
 	go w.signals(ctx)
 	go w.mourn(ctx)
+	go w.watchAudit(ctx)
 	server := &control.Server{Handlers: w.handlers()}
 	go func() {
 		if err := server.Serve(ctx, w.inherited.Control); err != nil {
