@@ -15,3 +15,9 @@ func newIdentity(t testing.TB) (identity, recipient string) {
 	}
 	return k.String(), k.Recipient().String()
 }
+
+// NewIdentity is a fresh age key, which decrypts nothing yet.
+func NewIdentity(t testing.TB) string {
+	identity, _ := newIdentity(t)
+	return identity
+}

@@ -98,8 +98,14 @@ func TestStuckBackendDelaysNobodyElse(t *testing.T) {
 	m := stuck(t, "60s")
 	w := wait(t, m.Path("slow"))
 	for _, argv := range [][]string{
-		{"ls", "-l", m.Dir}, {"stat", m.Path("slow")}, {"stat", m.Path("good")}, {"cat", m.Path("good")},
-		{"find", m.Dir, "-type", "f"}, {"df", m.Dir}, {"getfattr", "-d", m.Path("slow")}, {"test", "-r", m.Path("slow")},
+		{"ls", "-l", m.Dir},
+		{"stat", m.Path("slow")},
+		{"stat", m.Path("good")},
+		{"cat", m.Path("good")},
+		{"find", m.Dir, "-type", "f"},
+		{"df", m.Dir},
+		{"getfattr", "-d", m.Path("slow")},
+		{"test", "-r", m.Path("slow")},
 	} {
 		if _, err := exec.LookPath(argv[0]); err != nil {
 			t.Logf("skipping %s, which is not installed", argv[0])
