@@ -25,7 +25,10 @@ func rotated(file string) []sibling {
 	}
 	var found []sibling
 	for _, e := range entries {
-		if info, err := e.Info(); isRotated(base, e.Name()) && err == nil && info.Mode().IsRegular() {
+		if !isRotated(base, e.Name()) {
+			continue // to look at it could wait for ever: the mount may lie beside the log
+		}
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
 			found = append(found, sibling{dir + e.Name(), info})
 		}
 	}
