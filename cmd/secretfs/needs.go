@@ -1,15 +1,17 @@
 package main
 
-import "slices"
+import (
+	"slices"
 
-// needs tells, by type, which files a backend reads.
-var needs = map[string]func(config any) []string{"sops": sopsNeeds}
+	"github.com/secretfs/secretfs/backend/sops"
+)
 
+// sopsNeeds are the files without which a backend of type sops does not work.
 func sopsNeeds(config any) []string {
-	s := config.(sopsSettings)
-	files := slices.Concat([]string{s.file}, s.keys.KeyFiles, s.keys.AgeKeyFiles, s.keys.SSHKeyFiles, s.keys.PGPSSHKeyFiles)
-	if s.keys.GnupgHome != "" {
-		files = append(files, s.keys.GnupgHome)
+	s := config.(sops.Settings)
+	files := slices.Concat([]string{s.File}, s.Keys.KeyFiles, s.Keys.AgeKeyFiles, s.Keys.SSHKeyFiles, s.Keys.PGPSSHKeyFiles)
+	if s.Keys.GnupgHome != "" {
+		files = append(files, s.Keys.GnupgHome)
 	}
 	return files
 }

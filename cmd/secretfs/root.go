@@ -58,6 +58,7 @@ func newRoot() *cobra.Command {
 		refreshCommand(),
 		reloadCommand(),
 		upgradeCommand(),
+		policyCommand(),
 		versionCommand(),
 		completionCommand(),
 		demoCommand(),

@@ -12,13 +12,20 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/secretfs/secretfs/fs/control"
+	"github.com/secretfs/secretfs/tests/harness"
 )
+
+// tests cleans up after all of them.
+type tests struct{ *testing.M }
+
+func (t tests) Run() int { return harness.Main(t.M) }
 
 // The scripts run this test program as `secretfs`.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"secretfs": main})
+	testscript.Main(tests{m}, map[string]func(){"secretfs": main})
 }
 
+// TestScripts runs what needs no mount.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -32,11 +31,7 @@ open file. With DIR, only if that is where it is mounted.`,
 			if err != nil {
 				return err
 			}
-			var answer control.UmountAnswer
-			err = c.Call(cmd.Context(), control.CmdUmount, control.UmountRequest{Lazy: lazy}, &answer)
-			if errors.Is(err, control.ErrBroken) {
-				return nil // the worker ended with the mount, before its answer was out
-			}
+			answer, err := c.Umount(cmd.Context(), lazy)
 			if err == nil && answer.Orphaned {
 				return mount.Unmount(answer.Mount, c.Path, lazy)
 			}

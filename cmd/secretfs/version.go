@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 // version and commit are set by the linker (see the Makefile).
@@ -26,7 +27,8 @@ func versionCommand() *cobra.Command {
 				fmt.Fprintf(w, "commit   %s\n", commit)
 			}
 			fmt.Fprintf(w, "go-fuse  %s\n", moduleVersion("github.com/hanwen/go-fuse/v2"))
-			_, err := fmt.Fprintf(w, "go       %s\n", runtime.Version())
+			fmt.Fprintf(w, "go       %s\n", runtime.Version())
+			_, err := fmt.Fprintf(w, "kernel   %s\n", kernelText(kernelRelease()))
 			return err
 		}),
 	}
@@ -43,4 +45,25 @@ func moduleVersion(path string) string {
 		}
 	}
 	return "unknown"
+}
+
+func kernelRelease() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return "unknown"
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
+
+// kernelText tells what FUSE can do in a kernel by its number, because only a
+// mount could ask it; FUSE_NOTIFY_RESEND and passthrough came with 6.9.
+func kernelText(release string) string {
+	var major, minor int
+	if _, err := fmt.Sscanf(release, "%d.%d", &major, &minor); err != nil {
+		return release
+	}
+	if major > 6 || major == 6 && minor >= 9 {
+		return release + ": repeats what a killed worker left (resend), reads open secrets by itself (passthrough)"
+	}
+	return release + ": no resend, no passthrough (both need 6.9)"
 }

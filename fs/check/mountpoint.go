@@ -57,7 +57,7 @@ func usableMountpoint(dir string) error {
 func usableFolder(what, path string) error {
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
 		info, err := os.Stat(dir)
-		if errors.Is(err, fs.ErrNotExist) && dir != "/" {
+		if (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)) && dir != "/" {
 			continue
 		}
 		if err != nil {

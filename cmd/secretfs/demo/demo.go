@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"time"
 )
 
@@ -62,6 +60,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	for i, s := range steps {
 		fmt.Fprintf(t.out, "\n%d. %s\n", i+1, s.title)
 		if err := s.show(t, ctx); err != nil {
+			t.showLog()
 			return fmt.Errorf("step %d of the demo: %w", i+1, err)
 		}
 	}
@@ -69,15 +68,22 @@ func Run(ctx context.Context, o Options) (err error) {
 	return nil
 }
 
+// showLog prints what the daemon had to say, for whoever looks into a failure.
+func (t *tour) showLog() {
+	log, err := os.ReadFile(t.path("control.log"))
+	if err == nil {
+		fmt.Fprintf(t.out, "\n   The log of the mount:\n%s", log)
+	}
+}
+
 // cleanUp takes away what is left of the demonstration.
 func (t *tour) cleanUp() error {
-	mount := filepath.Join(t.dir, mountName)
-	if mounted(mount) {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, t.program, "umount", "--lazy", "--policy", policyName)
-		cmd.Dir = t.dir
-		_ = cmd.Run() // what counts is whether it is still there
+	mount := t.path(mountName)
+	// More than once: what has just lost its worker needs a moment.
+	for end := time.Now().Add(5 * time.Second); mounted(mount) && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		_, _ = t.quietly(ctx, line{args: []string{t.program, "umount", "--lazy", "--policy", policyName}})
+		cancel()
 	}
 	if mounted(mount) {
 		return fmt.Errorf("the demo's mount is still there: end it with `umount -l %s` and remove %s", mount, t.dir)
