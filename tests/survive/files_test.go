@@ -88,3 +88,5 @@ func mountsOn(t *testing.T, dir string) (n int) {
 	}
 	return n
 }
+
+func deviceOf(info os.FileInfo) uint64 { return info.Sys().(*syscall.Stat_t).Dev }

@@ -2,6 +2,7 @@ package survive
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/secretfs/secretfs/tests/harness"
@@ -14,6 +15,9 @@ var roles = map[string]func(args []string) int{
 }
 
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == "age-plugin-"+pluginName {
+		os.Exit(runPlugin())
+	}
 	if len(os.Args) > 1 {
 		if run, ok := roles[os.Args[1]]; ok {
 			os.Exit(run(os.Args[2:]))
