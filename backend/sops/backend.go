@@ -46,7 +46,8 @@ const (
 	// patience is how long a look at the file may delay requests that could
 	// be served from what is known.
 	patience = 100 * time.Millisecond
-	// firstLoad is how long Stat and List wait for an index at most.
+	// firstLoad is how long Stat and List wait for a file to be read, from the
+	// first of them on.
 	firstLoad = time.Second
 )
 
@@ -252,9 +253,11 @@ func (b *Backend) indexed(ctx context.Context) (doc *Document, stale, err error)
 	b.mu.Lock()
 	l := b.due()
 	if b.index == nil && l != nil {
-		left := firstLoad - time.Since(l.begun)
+		left, hasRead := firstLoad-time.Since(l.begun), l.hasRead
 		b.mu.Unlock()
-		if left <= 0 {
+		if hasRead {
+			left = 0 // what is left to do takes no longer than it takes
+		} else if left <= 0 {
 			return nil, nil, b.slow()
 		}
 		if err := b.wait(ctx, l.indexed, left); err != nil {

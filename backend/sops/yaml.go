@@ -33,9 +33,13 @@ type yamlReader struct {
 }
 
 func parseYAML(file []byte) ([]node, error) {
-	r := yamlReader{lines: lineOffsets(file)}
+	return readYAML(shorten(file))
+}
+
+func readYAML(s *shortened) ([]node, error) {
+	r := yamlReader{lines: lineOffsets(s.file)}
 	var docs []node
-	dec := yaml.NewDecoder(bytes.NewReader(file))
+	dec := yaml.NewDecoder(bytes.NewReader(s.text))
 	for {
 		var doc yaml.Node
 		err := dec.Decode(&doc)
@@ -45,6 +49,7 @@ func parseYAML(file []byte) ([]node, error) {
 		if err != nil {
 			return nil, yamlError(err)
 		}
+		s.restoreAll(&doc)
 		if len(docs) == 0 {
 			if err := checkFirst(&doc); err != nil {
 				return nil, err
