@@ -30,13 +30,12 @@ type Config struct {
 	// MaxStale is how long the last good version is served while the newest
 	// one cannot be used.
 	MaxStale time.Duration
-	// SaveState, if set, is given what Config.RestoreState takes, after each
-	// version that could be decrypted. It holds the data key; the receiver
-	// owns it. It is called from a goroutine of the backend.
-	SaveState func(*secret.Value)
-	// RestoreState is what another process was last given by SaveState, or
-	// nil. It is not used after New has returned.
-	RestoreState []byte
+	// Save, if set, is called after each version that could be decrypted, from a
+	// goroutine of the backend. The receiver owns what it is given.
+	Save func(backend.Legacy)
+	// Saved is what another process was last given by Save. Its Keys are not
+	// used after New has returned.
+	Saved backend.Legacy
 }
 
 const (
@@ -99,8 +98,8 @@ var (
 func New(cfg Config) *Backend {
 	b := &Backend{cfg: cfg}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
-	b.saved = decodeState(cfg.RestoreState)
-	b.cfg.RestoreState = nil
+	b.saved = decodeState(cfg.Saved)
+	b.cfg.Saved = backend.Legacy{}
 	return b
 }
 
@@ -256,7 +255,7 @@ func (b *Backend) indexed(ctx context.Context) (doc *Document, stale, err error)
 		left, hasRead := firstLoad-time.Since(l.begun), l.hasRead
 		b.mu.Unlock()
 		if hasRead {
-			left = 0 // what is left to do takes no longer than it takes
+			left = 0 // what is left to do ends by itself
 		} else if left <= 0 {
 			return nil, nil, b.slow()
 		}

@@ -37,8 +37,8 @@ func sealedFile(t testing.TB, format Format, n int) []byte {
 
 // BenchmarkLoad is the whole way from the bytes of a file to its MAC checked.
 func BenchmarkLoad(b *testing.B) {
-	for _, format := range []Format{YAML, JSON, Dotenv} {
-		for _, n := range []int{1000, 10_000, 100_000} {
+	for format, sizes := range map[Format][]int{YAML: {1000, 10_000, 100_000}, JSON: {1000, 10_000}, Dotenv: {1000, 10_000}} {
+		for _, n := range sizes {
 			b.Run(fmt.Sprintf("%s/%d", format, n), func(b *testing.B) {
 				file := sealedFile(b, format, n)
 				b.SetBytes(int64(len(file)))

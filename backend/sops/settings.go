@@ -57,7 +57,7 @@ func Open(config any, env backend.Env) (backend.Backend, error) {
 	ring := keys.New(s.Keys, run)
 	return New(Config{
 		File: s.File, Format: s.Format, Keys: ring, KeyFiles: ring.Sources(), MaxStale: env.MaxStale,
-		SaveState: env.Save, RestoreState: env.Saved,
+		Save: env.Save, Saved: env.Saved,
 	}), nil
 }
 

@@ -5,62 +5,47 @@ import (
 	"encoding/binary"
 	"time"
 
+	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/secret"
 )
 
 // stateMark begins a saved state; it changes with the layout.
-const stateMark = "secretfs sops 1\n"
+const stateMark = "secretfs sops 2\n"
+
+// stateHead is what stands before the file.
+const stateHead = len(stateMark) + 8
 
 // A saved state is what the next process needs to go on where this one ended:
 // the last good version, decrypted without anybody's help, and since when it has
-// been the last.
+// been the last. Beside the data key that is
 //
-//	mark, since (Unix nanoseconds, 0 if it is the newest) uint64,
-//	length of data key uint32, data key, file
+//	mark, since (Unix nanoseconds, 0 if it is the newest) uint64, file
 type saved struct {
 	since   time.Time
 	dataKey *secret.Value
 	file    []byte
 }
 
-// decodeState copies what state holds, and gives nil if that is nothing of use.
-func decodeState(state []byte) *saved {
-	rest, ok := bytes.CutPrefix(state, []byte(stateMark))
-	if !ok || len(rest) < 12 {
+// decodeState shares the key, and gives nil if there is nothing of use.
+func decodeState(l backend.Legacy) *saved {
+	if l.Keys.Len() == 0 || len(l.Rest) < stateHead || !bytes.HasPrefix(l.Rest, []byte(stateMark)) {
 		return nil
 	}
-	since := int64(binary.BigEndian.Uint64(rest))
-	n := int(binary.BigEndian.Uint32(rest[8:]))
-	if rest = rest[12:]; n > len(rest) {
-		return nil
-	}
-	key, err := secret.New(n)
-	if err != nil {
-		return nil
-	}
-	copy(key.Bytes(), rest)
-	s := &saved{dataKey: key, file: bytes.Clone(rest[n:])}
-	if since != 0 {
+	s := &saved{dataKey: l.Keys.Share(), file: l.Rest[stateHead:]}
+	if since := int64(binary.BigEndian.Uint64(l.Rest[len(stateMark):])); since != 0 {
 		s.since = time.Unix(0, since)
 	}
 	return s
 }
 
-func encodeState(s *saved) (*secret.Value, error) {
-	n := s.dataKey.Len()
-	v, err := secret.New(len(stateMark) + 12 + n + len(s.file))
-	if err != nil {
-		return nil, err
-	}
-	rest := v.Bytes()
-	rest = rest[copy(rest, stateMark):]
+func encodeState(s *saved) backend.Legacy {
+	var since uint64
 	if !s.since.IsZero() {
-		binary.BigEndian.PutUint64(rest, uint64(s.since.UnixNano()))
+		since = uint64(s.since.UnixNano())
 	}
-	binary.BigEndian.PutUint32(rest[8:], uint32(n))
-	copy(rest[12:], s.dataKey.Bytes())
-	copy(rest[12+n:], s.file)
-	return v, nil
+	rest := append(make([]byte, 0, stateHead+len(s.file)), stateMark...)
+	rest = binary.BigEndian.AppendUint64(rest, since)
+	return backend.Legacy{Keys: s.dataKey.Share(), Rest: append(rest, s.file...)}
 }
 
 // restore serves what another process served, before anything is read. It is
@@ -93,23 +78,21 @@ func (b *Backend) restore(l *load) {
 	b.publish(l, doc)
 }
 
-// save hands out the state. If there is not enough locked memory for it, the next
-// process has to do without.
+// save hands out the state.
 func (b *Backend) save() {
-	if b.cfg.SaveState == nil {
+	if b.cfg.Save == nil {
 		return
 	}
 	b.mu.Lock()
-	var state *secret.Value
-	if b.good != nil {
-		s := saved{dataKey: b.good.dataKey, file: b.good.doc.index.file}
-		if b.err != nil {
-			s.since = b.since
-		}
-		state, _ = encodeState(&s)
+	if b.good == nil {
+		b.mu.Unlock()
+		return
 	}
+	s := saved{dataKey: b.good.dataKey, file: b.good.doc.index.file}
+	if b.err != nil {
+		s.since = b.since
+	}
+	state := encodeState(&s)
 	b.mu.Unlock()
-	if state != nil {
-		b.cfg.SaveState(state)
-	}
+	b.cfg.Save(state)
 }
