@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 
 	"github.com/secretfs/secretfs/fs/control"
 	"github.com/secretfs/secretfs/policy/conf"
@@ -60,7 +61,7 @@ func classify(err error) error {
 		return exitWith(exitFailed, errors.New("interrupted"))
 	case errors.Is(err, control.ErrNoDaemon):
 		return hinted(exitNoMount, err, "start one with `secretfs mount --policy FILE`, or name its socket with --control PATH")
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0:
 		return hinted(exitFailed, err, "a mount of the whole machine belongs to root: try again with sudo")
 	}
 	return exitWith(exitFailed, err)
