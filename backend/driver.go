@@ -13,6 +13,16 @@ import (
 // be slow or missing shows when a secret is asked for.
 type Opener func(config any, env Env) (Backend, error)
 
+// A Legacy is what a Backend leaves to the one that takes its place in the next
+// process.
+type Legacy struct {
+	// Keys is all that is secret of it, kept in memory that is never swapped:
+	// small, since such memory is slow to come by. It may be nil.
+	Keys *secret.Value
+	// Rest is kept in memory that can be swapped.
+	Rest []byte
+}
+
 // An Env is what a Backend may use of the process that it runs in.
 type Env struct {
 	Name     string        // the backend's name in the policy
@@ -21,11 +31,10 @@ type Env struct {
 	// Helper starts a helper of a kind outside of the sandbox and connects to
 	// it: one request in, one answer out. It may be nil.
 	Helper func(ctx context.Context, kind string) (net.Conn, error)
-	// Save keeps state, which may hold keys, beyond the life of this process,
-	// in memory that is never swapped; nil where nothing does. The Value is
-	// then the callee's.
-	Save func(state *secret.Value)
-	// Saved is what an earlier process saved last, or nil. It is wiped when
-	// the Opener returns.
-	Saved []byte
+	// Save keeps state beyond the life of this process; nil where nothing does.
+	// What it is given is then the callee's.
+	Save func(Legacy)
+	// Saved is what an earlier process saved last, or zero. Its Keys are wiped
+	// when the Opener returns.
+	Saved Legacy
 }

@@ -127,11 +127,8 @@ func cutSealed(file []byte) [2]int {
 	return [2]int{begin, begin + bytes.IndexByte(file[begin:], ']') + 1}
 }
 
-func keepState(states chan<- []byte) func(*secret.Value) {
-	return func(v *secret.Value) {
-		states <- bytes.Clone(v.Bytes())
-		v.Destroy()
-	}
+func keepState(states chan<- backend.Legacy) func(backend.Legacy) {
+	return func(l backend.Legacy) { states <- l }
 }
 
 // unstick ends a reader that waits for a writer of the FIFO name.

@@ -1,6 +1,7 @@
 package sops
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/secret"
 	"golang.org/x/sys/unix"
 )
 
@@ -288,8 +290,8 @@ func TestFIFO(t *testing.T) {
 }
 
 func TestState(t *testing.T) {
-	states := make(chan []byte, 10)
-	keep := func(c *Config) { c.SaveState = keepState(states) }
+	states := make(chan backend.Legacy, 10)
+	keep := func(c *Config) { c.Save = keepState(states) }
 	f := newFixture(t, sample(t, "one"), keep)
 	if _, err := f.get("a"); err != nil {
 		t.Fatal(err)
@@ -298,7 +300,7 @@ func TestState(t *testing.T) {
 	f.Close()
 
 	// The file is the same: nobody is asked for the data key.
-	same := newFixture(t, nil, func(c *Config) { c.File, c.RestoreState = f.file, state })
+	same := newFixture(t, nil, func(c *Config) { c.File, c.Saved = f.file, state })
 	if got, err := same.get("a"); got != "one" || err != nil || same.keys.calls.Load() != 0 {
 		t.Errorf("the same file: %q, %v, %d data keys recovered", got, err, same.keys.calls.Load())
 	}
@@ -306,7 +308,7 @@ func TestState(t *testing.T) {
 	// It is broken: the last good version is served, for as long as the first
 	// process would have.
 	write(t, f.file, []byte("nonsense"))
-	broken := newFixture(t, nil, func(c *Config) { c.File, c.RestoreState = f.file, state }, keep)
+	broken := newFixture(t, nil, func(c *Config) { c.File, c.Saved = f.file, state }, keep)
 	if got, err := broken.get("a"); got != "one" || err != nil {
 		t.Errorf("a broken file: %q, %v", got, err)
 	}
@@ -323,18 +325,29 @@ func TestState(t *testing.T) {
 	if err := unix.Mkfifo(f.file, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	stuck := newFixture(t, nil, func(c *Config) { c.File, c.RestoreState = f.file, state })
+	stuck := newFixture(t, nil, func(c *Config) { c.File, c.Saved = f.file, state })
 	if got, err := stuck.get("a"); got != "one" || err != nil {
 		t.Errorf("a FIFO: %q, %v", got, err)
 	}
 	unstick(t, f.file)
 
-	for _, bad := range [][]byte{nil, {1}, state[:20], state[:len(state)-9]} {
+	other, err := secret.From(bytes.Repeat([]byte("k"), 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []backend.Legacy{
+		{},
+		{Rest: state.Rest},
+		{Keys: state.Keys},
+		{Keys: state.Keys, Rest: state.Rest[:20]},
+		{Keys: state.Keys, Rest: state.Rest[:len(state.Rest)-9]},
+		{Keys: other, Rest: state.Rest},
+	} {
 		if s := decodeState(bad); s != nil {
 			l := newLoad()
-			b := New(Config{Format: YAML, RestoreState: bad})
+			b := New(Config{Format: YAML, Saved: bad})
 			if b.restore(l); b.good != nil {
-				t.Error("a state cut short is taken")
+				t.Error("half a state is taken")
 			}
 			b.Close()
 		}

@@ -151,10 +151,10 @@ func (w *worker) backend(spec policy.Backend) (*opened, error) {
 	}
 	kept := "backend-" + spec.Name
 	saved := w.saved(kept)
-	defer saved.Destroy()
+	defer saved.Keys.Destroy()
 	b, err := opener(spec.Config, backend.Env{
 		Name: spec.Name, Timeout: spec.Timeout, MaxStale: spec.MaxStale, Helper: w.link.Helper,
-		Save: func(state *secret.Value) { w.save(kept, state) }, Saved: saved.Bytes(),
+		Save: func(l backend.Legacy) { w.save(kept, l) }, Saved: saved,
 	})
 	if err != nil {
 		return nil, err
@@ -170,10 +170,14 @@ func same(a, b policy.Backend) bool {
 	return a.Type == b.Type && a.Timeout == b.Timeout && a.MaxStale == b.MaxStale && reflect.DeepEqual(a.Config, b.Config)
 }
 
-// save leaves a backend's state, length first, to the next worker.
-func (w *worker) save(name string, state *secret.Value) {
-	defer state.Destroy()
-	framed, err := frame(state)
+// restSuffix names the part of a backend's state that is not secret.
+const restSuffix = "-rest"
+
+// save leaves a backend's state to the next worker. Should we die halfway, the
+// two parts do not belong together, which a backend finds out.
+func (w *worker) save(name string, l backend.Legacy) {
+	defer l.Keys.Destroy()
+	framed, err := frame(l.Keys)
 	if err != nil {
 		w.log.Warn("keeping a backend's state", "name", name, "error", err)
 		return
@@ -185,23 +189,25 @@ func (w *worker) save(name string, state *secret.Value) {
 	}
 	f := os.NewFile(uintptr(fd), name)
 	defer f.Close()
+	w.keepBytes(name+restSuffix, l.Rest)
 	if err := w.link.Keep(name, f); err != nil {
 		w.log.Warn("keeping a backend's state", "name", name, "error", err)
 	}
 }
 
-func (w *worker) saved(name string) *secret.Value {
+func (w *worker) saved(name string) (l backend.Legacy) {
 	f, err := w.link.Kept(name)
 	if err != nil || f == nil {
-		return nil
+		return l
 	}
 	defer f.Close()
-	v, err := unframe(int(f.Fd()))
-	if err != nil {
-		w.log.Warn("taking over a backend's state", "name", name, "error", err)
-		return nil
+	if l.Rest, err = w.keptBytes(name + restSuffix); err != nil {
+		return l
 	}
-	return v
+	if l.Keys, err = unframe(int(f.Fd())); err != nil {
+		w.log.Warn("taking over a backend's state", "name", name, "error", err)
+	}
+	return l
 }
 
 func (w *worker) auditConfig(p *policy.Policy) audit.Config {
