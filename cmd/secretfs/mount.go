@@ -23,12 +23,17 @@ func runMount(o mountOptions) error {
 	if err != nil {
 		return exitWith(exitFailed, fmt.Errorf("finding the policy: %w", err))
 	}
-	p, err := loadPolicy(path)
-	if err != nil {
-		return err
-	}
 	if o.detach {
+		p, err := loadPolicy(path)
+		if err != nil {
+			return err
+		}
 		return detach(p)
+	}
+	// What is wrong within it the worker says: parsing a large one twice takes
+	// as long as all the rest.
+	if _, err := readPolicy(path); err != nil {
+		return err
 	}
 	err = syscall.Exec("/proc/self/exe", []string{os.Args[0], "holder", path}, os.Environ())
 	return exitWith(exitFailed, fmt.Errorf("starting the holder: %w", err))

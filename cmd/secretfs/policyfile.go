@@ -19,6 +19,14 @@ func loadPolicy(name string) (*policy.Policy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the policy: %w", err)
 	}
+	data, err := readPolicy(path)
+	if err != nil {
+		return nil, err
+	}
+	return policy.Parse(path, data, policyEnv())
+}
+
+func readPolicy(path string) ([]byte, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, hinted(exitFailed, fmt.Errorf("reading the policy: %w", err), "`man 5 secretfs` shows one to start from")
@@ -26,7 +34,7 @@ func loadPolicy(name string) (*policy.Policy, error) {
 	if err != nil {
 		return nil, exitWith(exitFailed, fmt.Errorf("reading the policy: %w", err))
 	}
-	return policy.Parse(path, data, policyEnv())
+	return data, nil
 }
 
 // policyEnv is what a policy means where it says nothing.
