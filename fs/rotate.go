@@ -15,57 +15,77 @@ import (
 // must not run in a handler.
 func (f *FS) Changed(name string) (touched []string) {
 	f.relist()
-	dirs := make(map[string]bool)
 	f.cfg.Table.Each(func(id table.NodeID, path string, dir bool) {
 		n, ok := f.cfg.Gate.View().Tree.Lookup(path)
 		if !ok || n.Backend != name {
 			return
 		}
-		if dir {
-			dirs[path] = true
+		at, err := f.find(context.Background(), path)
+		switch {
+		case err != nil || at.dir != dir:
+			f.expireName(path) // it is gone, or a file where a directory was
+		case dir:
 			_ = f.kernel.InvalidateInode(uint64(id)) // best effort: the mount may be going
-			return
-		}
-		if f.rotated(id, path) {
+			touched = append(touched, path)
+		case f.rotated(id, at):
 			touched = append(touched, path)
 		}
 	})
-	for dir := range dirs {
-		touched = append(touched, dir)
-	}
 	return touched
 }
 
 // rotated brings the kernel up to date about one file and says whether it has
 // a new version.
-func (f *FS) rotated(id table.NodeID, path string) bool {
-	at, err := f.find(context.Background(), path)
-	if err != nil {
-		if at.node.Kind == policy.Dynamic || err != nil {
-			f.expireName(path)
-		}
-		return false
-	}
+func (f *FS) rotated(id table.NodeID, at found) bool {
 	seen, _ := f.cfg.Table.Seen(id)
 	if at.infoErr != nil || seen == string(at.info.Version) {
 		return false
 	}
 	f.cfg.Table.See(id, string(at.info.Version), time.Now().UnixNano())
-	f.comeHome(id, path)
+	f.comeHome(id, at.path)
 	for _, k := range f.cfg.Table.Incarnations(id) {
 		_ = f.kernel.InvalidateInode(uint64(k))
 	}
 	return true
 }
 
-// comeHome lets the name of a quiet path lead to its primary node again, which
-// is the one that inotify watches and bind mounts sit on.
+// comeHome lets the name of a quiet path lead to its primary node again.
 func (f *FS) comeHome(primary table.NodeID, path string) {
-	if current, ok := f.cfg.Table.Find(path); !ok || current == primary || f.cfg.Table.Busy(primary) {
-		return
+	if !f.cfg.Table.Busy(primary) {
+		f.lead(path, primary)
 	}
-	f.cfg.Table.SetCurrent(primary)
-	f.expireName(path)
+}
+
+// lead makes a name lead to one of the nodes of its path.
+func (f *FS) lead(path string, id table.NodeID) {
+	if current, ok := f.cfg.Table.Find(path); ok && current != id {
+		f.cfg.Table.SetCurrent(id)
+		f.expireName(path)
+	}
+}
+
+// Tell has touch called until watchers of every node of paths have been told:
+// inotify watches a node, whatever its name leads to now. The primary one comes
+// last, where most watches and bind mounts are. It must not run in a handler.
+func (f *FS) Tell(paths []string, touch func([]string)) {
+	nodes := make([][]table.NodeID, len(paths))
+	most := 0
+	for i, path := range paths {
+		if id, ok := f.cfg.Table.Find(path); ok {
+			nodes[i] = f.cfg.Table.Incarnations(id)
+		}
+		most = max(most, len(nodes[i]))
+	}
+	for k := most - 1; k >= 0; k-- {
+		var round []string
+		for i, path := range paths {
+			if k < len(nodes[i]) {
+				f.lead(path, nodes[i][k])
+				round = append(round, path)
+			}
+		}
+		touch(round)
+	}
 }
 
 func (f *FS) expireName(path string) {

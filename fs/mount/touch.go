@@ -2,6 +2,7 @@ package mount
 
 import (
 	"fmt"
+	"path/filepath"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +36,7 @@ func (m *mounted) touch(paths []string) error {
 	}
 	var first error
 	for _, path := range paths {
+		path = filepath.Join(".", path) // the root is ""
 		err := unix.UtimesNanoAt(int(m.clone.Fd()), path, nil, unix.AT_SYMLINK_NOFOLLOW)
 		if err != nil && first == nil && err != unix.ENOENT {
 			first = fmt.Errorf("touching %s: %w", path, err)

@@ -96,9 +96,12 @@ func (w *worker) tell(c changed) {
 	for name := range c.names {
 		paths = append(paths, w.fs.Changed(name)...)
 	}
-	if !w.ground.System {
-		return
+	if w.ground.System {
+		w.fs.Tell(paths, w.touch)
 	}
+}
+
+func (w *worker) touch(paths []string) {
 	for len(paths) > 0 {
 		n := min(len(paths), touchBatch)
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
