@@ -29,6 +29,10 @@ demo: bin/sops
 	@$(MAKE) --no-print-directory bin/secretfs
 	bin/secretfs demo --sops bin/sops
 
+# The tests mount what is built here, and encrypt with the pinned sops.
+test bench: export SECRETFS_BIN = $(CURDIR)/bin/secretfs
+test bench: export SECRETFS_SOPS = $(CURDIR)/bin/sops
+
 test:
 	@tests/setup.sh test
 	@$(MAKE) --no-print-directory build bin/sops
@@ -40,7 +44,7 @@ lint:
 bench:
 	@tests/setup.sh test
 	@$(MAKE) --no-print-directory build bin/sops
-	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -count 1 ./tests/...
+	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 30m ./tests/bench -args -table $(CURDIR)/bin/bench.md
 
 fuzz:
 	FUZZTIME=$(FUZZTIME) tests/fuzz.sh

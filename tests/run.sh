@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every test: plainly, then under the race detector, then the filesystem
-# on one processor. Prints totals; fails when anything does.
+# and its mounts on one processor. Prints totals; fails when anything does.
 set -uo pipefail
 failed=0
 go build -o bin/report ./tests/report || exit 1
@@ -13,7 +13,8 @@ pass() {
 	go test -count=1 -json "$@" | bin/report "$name" || failed=1
 }
 
-SECRETFS_TEST_FUSE=required pass "tests" ./...
+export SECRETFS_TEST_FUSE=required
+pass "tests" ./...
 
 if command -v gcc >/dev/null; then
 	# The seams to sops' own libraries are compared in the first pass; under the
@@ -24,7 +25,8 @@ else
 	echo "== race detector: skipped, it needs gcc"
 fi
 
-GOMAXPROCS=1 pass "one processor" ./fs/...
+# Real mounts too: the programs inherit it.
+GOMAXPROCS=1 pass "one processor" ./fs/... ./tests/kernel/...
 
 [ "$failed" = 0 ] && echo "== all passed" || echo "== FAILED"
 exit "$failed"

@@ -4,21 +4,21 @@
 # usage: tests/setup.sh demo | test
 set -euo pipefail
 
-# The one list of what is needed besides Go: "command package why".
+# The one list of what is needed besides Go: "command package why". Tests that
+# need a command with "-" in front are skipped without it.
 demo='fusermount3 fuse3 mounts-of-ordinary-users'
-# "-" in front: tests that need it are skipped without it.
 test="$demo
-gpg gnupg sops-files-for-OpenPGP-keys
-inotifywait inotify-tools watchers-on-rotation
+bash bash readers-of-every-kind
 python3 python3 readers-of-every-kind
 setpriv util-linux callers-with-other-ids
-getent libc-bin names-of-a-directory-service
--gcc gcc the-race-detector
--gcc libc6-dev the-race-detector
--systemd-nspawn systemd-container a-real-systemd-on-the-mount
--dbus-daemon dbus a-real-systemd-on-the-mount
+getent libc-bin names-of-a-name-service
+gpg gnupg files-for-OpenPGP-keys
+ssh-keygen openssh-client files-for-ssh-keys
+inotifywait inotify-tools watchers-on-rotation
 -logrotate logrotate rotating-the-audit-log
--strace strace counting-requests"
+-gcc gcc the-race-detector
+-systemd-nspawn systemd-container a-real-systemd-on-the-mount
+-dbus-daemon dbus a-real-systemd-on-the-mount"
 
 case ${1:-} in
 demo | test) wanted=${!1} ;;
@@ -33,6 +33,16 @@ fi
 if [ ! -c /dev/fuse ]; then
 	modprobe fuse 2>/dev/null || true
 	[ -c /dev/fuse ] || { echo "setup: /dev/fuse is missing: load the kernel module fuse, or give the container the device" >&2; exit 1; }
+fi
+if [ "$(id -u)" = 0 ]; then
+	# As udev has it. Where no udev runs, the tests of user mounts need it.
+	if [ "$1" = test ] && [ "$(stat -c %a /dev/fuse)" != 666 ]; then
+		echo "setup: making /dev/fuse mode 0666, as udev does"
+		chmod 666 /dev/fuse
+	fi
+elif [ ! -r /dev/fuse ] || [ ! -w /dev/fuse ]; then
+	echo "setup: you may not open /dev/fuse: sudo chmod 666 /dev/fuse, as udev does" >&2
+	exit 1
 fi
 
 packages=() required=()

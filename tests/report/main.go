@@ -13,18 +13,17 @@ import (
 
 // event is a line of test2json (go doc test2json).
 type event struct {
-	Action     string
-	Package    string
-	ImportPath string
-	Test       string
-	Output     string
-	Elapsed    float64
+	Action  string
+	Package string
+	Test    string
+	Output  string
 }
 
 // A report gathers the events of one run.
 type report struct {
 	passed, failed, skipped int
 	output                  map[string]*strings.Builder // package/test -> what it printed
+	broken                  map[string]bool             // packages with a failure that is counted
 }
 
 func main() {
@@ -32,7 +31,7 @@ func main() {
 	if len(os.Args) > 1 {
 		name = os.Args[1]
 	}
-	r := report{output: map[string]*strings.Builder{}}
+	r := report{output: map[string]*strings.Builder{}, broken: map[string]bool{}}
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 16<<20)
 	for lines.Scan() {
@@ -58,8 +57,6 @@ func (r *report) add(e event) {
 	switch e.Action {
 	case "build-output":
 		fmt.Print(e.Output)
-	case "build-fail":
-		r.failed++
 	case "output":
 		if r.output[key] == nil {
 			r.output[key] = &strings.Builder{}
@@ -81,6 +78,7 @@ func (r *report) endTest(e event, key string) {
 		r.passed++
 	case "fail":
 		r.failed++
+		r.broken[e.Package] = true
 		fmt.Print(r.text(key))
 	case "skip":
 		r.skipped++
@@ -91,7 +89,9 @@ func (r *report) endTest(e event, key string) {
 // endPackage prints what belongs to no test: the closing line, and a panic.
 func (r *report) endPackage(e event, key string) {
 	if e.Action == "fail" {
-		r.failed++
+		if !r.broken[e.Package] { // did not build, or ended before its tests
+			r.failed++
+		}
 		for other := range r.output { // tests that never ended
 			if other != key && strings.HasPrefix(other, e.Package+"/Test") {
 				fmt.Print(r.text(other))
