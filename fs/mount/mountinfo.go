@@ -43,7 +43,8 @@ func readMounts() ([]mountEntry, error) {
 
 func parseMount(line string) (mountEntry, bool) {
 	head, tail, ok := strings.Cut(line, " - ")
-	fields := strings.Fields(head)
+	// Not Fields: the kernel escapes no blank but those of ASCII.
+	fields := strings.Split(head, " ")
 	if !ok || len(fields) < 6 {
 		return mountEntry{}, false
 	}
