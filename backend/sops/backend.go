@@ -185,13 +185,20 @@ func (b *Backend) Notify(changed func()) {
 // Refresh reads the file again now, and tries again to recover its data key.
 func (b *Backend) Refresh(ctx context.Context) error {
 	b.mu.Lock()
-	l := b.restart()
-	b.mu.Unlock()
-	if err := b.wait(ctx, l.done, 0); err != nil {
-		return err
-	}
-	b.mu.Lock()
 	defer b.mu.Unlock()
+	l := b.restart()
+	tooLate := b.stale // it has read the file already; another one follows
+	for l != nil {
+		b.mu.Unlock()
+		err := b.wait(ctx, l.done, 0)
+		b.mu.Lock()
+		if err != nil {
+			return err
+		}
+		if l = nil; tooLate {
+			l, tooLate = b.load, false
+		}
+	}
 	return b.err
 }
 

@@ -206,3 +206,10 @@ func TestCanceled(t *testing.T) {
 		t.Errorf("Get with a canceled context: %v", err)
 	}
 }
+
+func mkfifo(t *testing.T, name string) {
+	t.Helper()
+	if err := unix.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"reflect"
 	"runtime/debug"
 	"sync"
@@ -173,7 +170,10 @@ func (b *Backend) loaded(l *load, now stamps, file []byte) {
 		b.failed(l, now, err, false)
 		return
 	}
-	b.finish(l, func() { b.accept(&edition{doc: doc, dataKey: key}, now) })
+	if !b.finish(l, func() { b.accept(&edition{doc: doc, dataKey: key}, now) }) {
+		key.Destroy()
+		return
+	}
 	b.save()
 }
 
@@ -244,11 +244,12 @@ func (b *Backend) failed(l *load, now stamps, err error, keyWrong bool) {
 	}
 }
 
-// finish ends l, and tells whoever wants to know if set has changed anything.
-func (b *Backend) finish(l *load, set func()) {
+// finish ends l, and tells whoever wants to know if set has changed anything. It
+// does not call set once the backend is closed.
+func (b *Backend) finish(l *load, set func()) (open bool) {
 	b.mu.Lock()
 	index, err := b.index, b.err
-	if b.ctx.Err() == nil {
+	if open = b.ctx.Err() == nil; open {
 		set()
 	}
 	changed := b.changed
@@ -268,23 +269,5 @@ func (b *Backend) finish(l *load, set func()) {
 	if changed != nil {
 		changed()
 	}
-}
-
-// readFile tells what a person can do about it.
-func readFile(name string) ([]byte, error) {
-	file, err := os.ReadFile(name)
-	switch {
-	case err == nil && len(file) == 0:
-		return nil, fmt.Errorf("the file is empty: %w", backend.ErrCorrupt)
-	case err == nil:
-		return file, nil
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("there is no such file: %w", backend.ErrUnavailable)
-	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("no permission to read the file: %w", backend.ErrUnavailable)
-	}
-	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
-		err = pathErr.Err
-	}
-	return nil, fmt.Errorf("%w: %w", err, backend.ErrUnavailable)
+	return open
 }

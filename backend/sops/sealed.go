@@ -3,6 +3,7 @@ package sops
 import (
 	"bytes"
 	"encoding/base64"
+	"slices"
 )
 
 // tagSize is the length of a GCM tag (NIST SP 800-38D).
@@ -82,6 +83,7 @@ func base64Size(text []byte) int {
 // decode appends what the parts of s decode to.
 func (s sealed) decode(buf []byte) (iv, ciphertext []byte, err error) {
 	enc := base64.StdEncoding
+	buf = slices.Grow(buf[:0], enc.DecodedLen(len(s.iv)+len(s.data)+len(s.tag))+3)
 	if iv, err = enc.AppendDecode(buf[:0], s.iv); err != nil {
 		return nil, nil, errNotSealed
 	}
