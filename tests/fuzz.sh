@@ -6,6 +6,6 @@ mapfile -t targets < <(git ls-files '*_test.go' | xargs grep -HoE '^func Fuzz[A-
 for target in "${targets[@]}"; do
 	dir=$(dirname "${target%%:*}") name=${target##*:}
 	echo "== $dir $name, ${FUZZTIME:=20s}"
-	go test -run '^$' -fuzz "^$name\$" -fuzztime "$FUZZTIME" "./$dir"
+	go test -run '^$' -fuzz "^$name\$" -fuzztime "$FUZZTIME" -fuzzminimizetime 10x "./$dir"
 done
 echo "== ${#targets[@]} fuzz targets, nothing found"
