@@ -158,7 +158,7 @@ func (c *child) zombie() bool {
 // of cloud services in it are for helpers only.
 func workerEnv() []string {
 	env := []string{"SECRETFS_ROLE=worker", "GODEBUG=" + os.Getenv("GODEBUG")}
-	for _, name := range []string{"PATH", "HOME", "LANG", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "GOMAXPROCS", "GOTRACEBACK"} {
+	for _, name := range []string{"PATH", "HOME", "LANG", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "GOMAXPROCS", "GOTRACEBACK"} {
 		if v, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+v)
 		}
