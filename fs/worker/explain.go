@@ -99,7 +99,7 @@ func lookUpUser(ctx context.Context, name string, c *policy.Caller) error {
 	out, err := exec.CommandContext(ctx, "getent", "passwd", "--", name).Output()
 	fields := strings.Split(strings.TrimSpace(string(out)), ":")
 	if err != nil || len(fields) < 4 {
-		return fmt.Errorf("looking up user %s: no such user", name)
+		return unnamedUser(name, c)
 	}
 	uid, err1 := strconv.ParseUint(fields[2], 10, 32)
 	gid, err2 := strconv.ParseUint(fields[3], 10, 32)
@@ -116,5 +116,17 @@ func lookUpUser(ctx context.Context, name string, c *policy.Caller) error {
 			c.Groups = append(c.Groups, uint32(id))
 		}
 	}
+	return nil
+}
+
+// unnamedUser takes a number that no name belongs to: such a process has no
+// groups that anybody knows of.
+func unnamedUser(number string, c *policy.Caller) error {
+	uid, err := strconv.ParseUint(number, 10, 32)
+	if err != nil {
+		return fmt.Errorf("looking up user %s: no such user", number)
+	}
+	const nobody = 65534
+	c.UID, c.GID = uint32(uid), nobody
 	return nil
 }
