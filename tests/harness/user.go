@@ -1,7 +1,6 @@
 package harness
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"io"
@@ -55,18 +54,21 @@ func AsUser(t *testing.T, f func(*testing.T)) {
 		return
 	}
 	out, err := UserCommand(t).CombinedOutput()
-	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
-		if strings.Contains(lines.Text(), "SKIPPED") {
-			t.Log(strings.TrimSpace(lines.Text()))
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, "SKIPPED") {
+			t.Log(strings.TrimSpace(line))
 		}
 	}
 	if err != nil {
-		t.Fatalf("as an ordinary user: %v\n%s", err, out)
+		t.Fatalf("as an ordinary user: %v\n%s", err, dull.ReplaceAll(out, nil))
 	}
 	if !bytes.Contains(out, []byte("--- PASS: "+t.Name())) && !bytes.Contains(out, []byte("--- SKIP: "+t.Name())) {
 		t.Fatalf("as an ordinary user the test did not run:\n%s", out)
 	}
 }
+
+// dull are the lines of verbose output that tell of no failure.
+var dull = regexp.MustCompile(`(?m)^ *(=== RUN|--- PASS).*\n`)
 
 // UserCommand is this test, to be run in another process by an ordinary user
 // with a runtime directory and a folder for temporary files.

@@ -83,7 +83,7 @@ var causes = []cause{
 	},
 	{
 		name: "a directory", path: "folder", errno: unix.EHOSTUNREACH, state: "failed",
-		sentence: `backend "folder": reading ROOT/folder.yaml: is a directory: not reachable`,
+		sentence: `backend "folder": reading ROOT/folder.yaml: it is a directory: not reachable`,
 	},
 	{
 		name: "a file that does not open", path: "fifo", errno: unix.ETIMEDOUT, state: "failed",
