@@ -105,11 +105,14 @@ func callerNeeds(n policy.Needs) caller.Needs {
 
 // open makes a handle that reads one version.
 func (f *FS) open(ctx context.Context, o opening) (table.Handle, backend.Version, error) {
-	unlock, err := f.locks.lock(ctx, f.cfg.Table.Primary(o.id))
+	if h, v, ok := f.openCurrent(o); ok {
+		return h, v, nil
+	}
+	lock, err := f.locks.lock(ctx, f.cfg.Table.Primary(o.id))
 	if err != nil {
 		return table.Handle{}, "", err
 	}
-	defer unlock()
+	defer f.locks.unlock(lock)
 	again := f.cfg.Table.TakeRetry(o.tid, o.id, o.unique)
 	carried := f.cfg.Table.Carried(o.id)
 	if carried.Object != 0 && o.want == "" {
@@ -117,16 +120,39 @@ func (f *FS) open(ctx context.Context, o opening) (table.Handle, backend.Version
 		at, _ := f.findNode(ctx, uint64(o.id))
 		o.want = at.info.Version
 	}
-	if carried.Object != 0 && o.want != "" && carried.Version == string(o.want) {
+	if o.wants(carried) {
 		return f.handle(o, carried)
 	}
 	if carried.Object != 0 && f.cfg.Table.Busy(o.id) {
 		return f.openBusy(o, carried, again || o.noatime)
 	}
+	lock.slow.Store(true)
 	if carried, err = f.load(ctx, o); err != nil {
 		return table.Handle{}, "", err
 	}
 	return f.handle(o, carried)
+}
+
+// openCurrent opens the version that is wanted if the node carries it, side by
+// side with others who do the same.
+func (f *FS) openCurrent(o opening) (h table.Handle, v backend.Version, ok bool) {
+	lock, ok := f.locks.share(f.cfg.Table.Primary(o.id))
+	if !ok {
+		return h, v, false
+	}
+	defer f.locks.unshare(lock)
+	carried := f.cfg.Table.Carried(o.id)
+	if !o.wants(carried) {
+		return h, v, false
+	}
+	f.cfg.Table.TakeRetry(o.tid, o.id, o.unique)
+	h, v, err := f.handle(o, carried)
+	return h, v, err == nil
+}
+
+// wants says that c is the version to serve.
+func (o *opening) wants(c table.Carried) bool {
+	return c.Object != 0 && o.want != "" && c.Version == string(o.want)
 }
 
 // openBusy answers an OPEN of a node whose open handles read an older version.

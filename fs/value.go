@@ -91,11 +91,11 @@ func (f *FS) drop(object int32) {
 // expire drops what an idle node carries, once it has been idle for the
 // policy's linger.
 func (f *FS) expire(id table.NodeID) {
-	unlock, err := f.locks.lock(context.Background(), f.cfg.Table.Primary(id))
+	lock, err := f.locks.lock(context.Background(), f.cfg.Table.Primary(id))
 	if err != nil {
 		return
 	}
-	defer unlock()
+	defer f.locks.unlock(lock)
 	c := f.cfg.Table.Carried(id)
 	if c.Object == 0 || f.cfg.Table.Busy(id) {
 		return
