@@ -7,6 +7,7 @@ package worker
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log"
@@ -66,9 +67,9 @@ type worker struct {
 
 	changes changes
 
-	mu        sync.Mutex // serializes reloads and guards what follows
-	source    []byte     // of the policy in force
-	policyErr error      // of the policy file, if it is not the one in force
+	mu        sync.Mutex        // serializes reloads and guards what follows
+	source    [sha256.Size]byte // the digest of the policy in force
+	policyErr error             // of the policy file, if it is not the one in force
 	opened    map[string]*opened
 	notices   []string
 }
@@ -82,8 +83,7 @@ func Run(cfg Config) error {
 	if err := secret.Harden(system); err != nil {
 		return err
 	}
-	// The collector gives memory back early: we are idle most of the time.
-	debug.SetGCPercent(50)
+	debug.SetGCPercent(startGC)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var err error
@@ -175,6 +175,7 @@ func (w *worker) serve(ctx context.Context) error {
 	go w.signals(ctx)
 	go w.mourn(ctx)
 	go w.watchAudit(ctx)
+	go tidy(ctx)
 	server := &control.Server{Handlers: w.handlers()}
 	go func() {
 		if err := server.Serve(ctx, w.inherited.Control); err != nil {

@@ -1,0 +1,44 @@
+package worker
+
+import (
+	"context"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+const (
+	// startGC and idleGC are how much garbage there may be, in percent of what
+	// lives. A start makes most of ours, somebody waits for it, and it gives
+	// all back.
+	startGC, idleGC = 200, 50
+	// startTime is how long a start may take.
+	startTime = 2 * time.Second
+	// tidyEvery is how often memory is looked at, and tidyFrom after how many
+	// bytes it is worth it.
+	tidyEvery = 5 * time.Second
+	tidyFrom  = 2 << 20
+)
+
+// tidy gives back to the system what a start, a reload or a long answer have
+// left as garbage. The collector alone would keep it until there is as much
+// again, which in a process that is idle is never.
+func tidy(ctx context.Context) {
+	allocated := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	var before uint64
+	for wait := startTime; ; wait = tidyEvery {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		metrics.Read(allocated)
+		if allocated[0].Value.Uint64()-before < tidyFrom {
+			continue
+		}
+		debug.SetGCPercent(idleGC)
+		debug.FreeOSMemory()
+		metrics.Read(allocated)
+		before = allocated[0].Value.Uint64()
+	}
+}
