@@ -90,12 +90,3 @@ func decrypt(b *testing.B, m *harness.Mount) time.Duration {
 	}
 	return time.Since(start)
 }
-
-// end unmounts and waits until all processes of the mount are gone.
-func end(b *testing.B, m *harness.Mount) {
-	b.Helper()
-	m.Must("umount")
-	harness.Eventually(b, "the processes of the mount are gone", func() bool {
-		return exec.Command("pgrep", "-f", "secretfs.* "+m.Policy).Run() != nil
-	})
-}

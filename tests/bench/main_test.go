@@ -19,9 +19,10 @@ const envRole = "SECRETFS_BENCH_ROLE"
 var table = flag.String("table", "", "file to write the table of results to")
 
 var roles = map[string]func(args []string) error{
-	"reader": runReader,
-	"burst":  runBurst,
-	"static": runStatic,
+	"reader":  runReader,
+	"counter": runCounter,
+	"burst":   runBurst,
+	"static":  runStatic,
 }
 
 func TestMain(m *testing.M) {

@@ -15,12 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A sample is what one reader process measured: nanoseconds of one
-// open+read+close, and how many a second.
-type sample struct {
-	P50, P99 time.Duration
-	Rate     float64
-}
+// A sample is what one reader process measured of one open+read+close.
+type sample struct{ P50, P99 time.Duration }
 
 // read has a process of its own open, read and close path n times, on one
 // processor if cpu is not negative.
@@ -55,7 +51,6 @@ func runReader(args []string) error {
 			return err
 		}
 	}
-	start := time.Now()
 	for i := range took {
 		t := time.Now()
 		if err := once(path, buf[:]); err != nil {
@@ -63,10 +58,8 @@ func runReader(args []string) error {
 		}
 		took[i] = time.Since(t)
 	}
-	s := sample{Rate: float64(n) / time.Since(start).Seconds()}
 	slices.Sort(took)
-	s.P50, s.P99 = took[n/2], took[n*99/100]
-	return json.NewEncoder(os.Stdout).Encode(s)
+	return json.NewEncoder(os.Stdout).Encode(sample{P50: took[n/2], P99: took[n*99/100]})
 }
 
 func once(path string, buf []byte) error {
@@ -82,29 +75,50 @@ func once(path string, buf []byte) error {
 	return nil
 }
 
-// rate has count processes read path for a while, and adds up how many opens a
-// second they made. Any error of theirs is one of the benchmark.
-func rate(b *testing.B, path string, count, n int) float64 {
+// window is how long readers are counted for, and lead how long they have to
+// start.
+const window, lead = 2 * time.Second, time.Second
+
+// rate has count processes read path at the same time and tells how many reads
+// a second they make. Any error of theirs is one of the benchmark.
+func rate(b *testing.B, path string, count int) float64 {
 	b.Helper()
-	var wg sync.WaitGroup
-	samples := make([]sample, count)
-	for i := range samples {
-		wg.Go(func() {
-			out, err := self("reader", path, strconv.Itoa(n/count), "-1").Output()
+	begin := time.Now().Add(lead)
+	var readers sync.WaitGroup
+	reads := make([]int, count)
+	for i := range reads {
+		readers.Go(func() {
+			out, err := self("counter", path, strconv.FormatInt(begin.UnixNano(), 10)).Output()
 			if err == nil {
-				err = json.Unmarshal(out, &samples[i])
+				reads[i], err = strconv.Atoi(string(out))
 			}
 			if err != nil {
 				b.Errorf("reader %d: %v", i, err)
 			}
 		})
 	}
-	wg.Wait()
-	var sum float64
-	for _, s := range samples {
-		sum += s.Rate
+	readers.Wait()
+	total := 0
+	for _, n := range reads {
+		total += n
 	}
-	return sum
+	return float64(total) / window.Seconds()
+}
+
+func runCounter(args []string) error {
+	ns, _ := strconv.ParseInt(args[1], 10, 64)
+	begin := time.Unix(0, ns)
+	time.Sleep(time.Until(begin))
+	reads := 0
+	var buf [4096]byte
+	for time.Since(begin) < window {
+		if err := once(args[0], buf[:]); err != nil {
+			return err
+		}
+		reads++
+	}
+	fmt.Print(reads)
+	return nil
 }
 
 // runBurst opens path from many threads at the same time.

@@ -13,9 +13,8 @@ func BenchmarkReaders(b *testing.B) {
 	statics := map[int][]float64{}
 	for b.Loop() {
 		for _, readers := range []int{2, 64} {
-			const n = 64_000
-			rates[readers] = append(rates[readers], rate(b, m.Path("token"), readers, n))
-			statics[readers] = append(statics[readers], rate(b, static, readers, n))
+			rates[readers] = append(rates[readers], rate(b, m.Path("token"), readers))
+			statics[readers] = append(statics[readers], rate(b, static, readers))
 		}
 	}
 	results.atLeast(b, "reads a second, 64 readers; peer: 2 readers", median(rates[64]), median(rates[2]), 1)
