@@ -48,7 +48,10 @@ type Config struct {
 	Backing *os.File
 	// Holder is the pid that may touch files, to tell their watchers.
 	Holder int
-	Log    *slog.Logger
+	// Covered says whether something is mounted on top of a path, whose name
+	// must go on leading to the same node then. It may be nil.
+	Covered func(path string) bool
+	Log     *slog.Logger
 }
 
 // An FS answers the kernel. Its methods are safe for concurrent use.
@@ -82,6 +85,9 @@ func (f *FS) Close() { f.linger.stop() }
 
 // String is how go-fuse names the filesystem in debug output.
 func (f *FS) String() string { return "secretfs" }
+
+// covered says whether a mount on top of path would be lost.
+func (f *FS) covered(path string) bool { return f.cfg.Covered != nil && f.cfg.Covered(path) }
 
 // passthrough says that the kernel reads open files by itself.
 func (f *FS) passthrough() bool { return f.cfg.Backing != nil }

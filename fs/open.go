@@ -161,9 +161,10 @@ func (o *opening) wants(c table.Carried) bool {
 // the name up again, where it finds another node of the same path. One that
 // cannot (a bind mount of that one file, /proc/self/fd) comes back to the same
 // node and gets the older version: never a second ESTALE, which would reach the
-// program. One that breaks on another node gets it at once.
+// program. Where another node would break something (overlayfs, a mount on top)
+// it is the older version at once.
 func (f *FS) openBusy(o opening, carried table.Carried, again bool) (table.Handle, backend.Version, error) {
-	if again {
+	if path, _, _ := f.cfg.Table.Path(o.id); again || f.covered(path) {
 		return f.handle(o, carried)
 	}
 	next, err := f.idle(o)

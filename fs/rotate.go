@@ -58,7 +58,7 @@ func (f *FS) comeHome(primary table.NodeID, path string) {
 
 // lead makes a name lead to one of the nodes of its path.
 func (f *FS) lead(path string, id table.NodeID) {
-	if current, ok := f.cfg.Table.Find(path); ok && current != id {
+	if current, ok := f.cfg.Table.Find(path); ok && current != id && !f.covered(path) {
 		f.cfg.Table.SetCurrent(id)
 		f.expireName(path)
 	}

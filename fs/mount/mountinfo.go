@@ -17,15 +17,20 @@ const fsType = "fuse.secretfs"
 // A mountEntry is one line of mountinfo (proc_pid_mountinfo(5)).
 type mountEntry struct {
 	id     int
+	parent int    // the mount that it is on
 	device string // major:minor
+	root   string // the directory or file of the filesystem that is mounted
 	dir    string
 	kind   string
 }
 
-// readMounts lists the mounts of this mount namespace, in the order in which
-// they were made. Unlike stat(2) it asks no filesystem.
-func readMounts() ([]mountEntry, error) {
-	f, err := os.Open("/proc/self/mountinfo")
+// ownMounts is the file that lists the mounts of this mount namespace.
+const ownMounts = "/proc/self/mountinfo"
+
+// readMounts lists the mounts of a mount namespace, in the order in which they
+// were made. Unlike stat(2) it asks no filesystem.
+func readMounts(file string) ([]mountEntry, error) {
+	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
@@ -49,8 +54,11 @@ func parseMount(line string) (mountEntry, bool) {
 		return mountEntry{}, false
 	}
 	id, err := strconv.Atoi(fields[0])
+	parent, _ := strconv.Atoi(fields[1])
 	kind, _, _ := strings.Cut(tail, " ")
-	return mountEntry{id: id, device: fields[2], dir: unescapeMount(fields[4]), kind: kind}, err == nil
+	return mountEntry{
+		id: id, parent: parent, device: fields[2], root: unescapeMount(fields[3]), dir: unescapeMount(fields[4]), kind: kind,
+	}, err == nil
 }
 
 // unescapeMount undoes the octal escapes of blanks and backslashes.
@@ -74,7 +82,7 @@ func unescapeMount(s string) string {
 
 // topMount is the mount that dir leads to, if dir is a mount point.
 func topMount(dir string) (top mountEntry, ok bool, err error) {
-	entries, err := readMounts()
+	entries, err := readMounts(ownMounts)
 	for _, e := range entries {
 		if e.dir == dir {
 			top, ok = e, true
@@ -89,7 +97,7 @@ func (h *Holder) watchMount(ctx context.Context) <-chan struct{} {
 	gone := make(chan struct{})
 	go func() {
 		// Not os.Open: Go's own poller would take the events away.
-		fd, err := unix.Open("/proc/self/mountinfo", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		fd, err := unix.Open(ownMounts, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			h.cfg.Log.Warn("watching the mount table", "error", err)
 			return
@@ -114,7 +122,7 @@ func (m *mounted) covered() bool {
 }
 
 func (m *mounted) present() bool {
-	entries, err := readMounts()
+	entries, err := readMounts(ownMounts)
 	if err != nil {
 		return true
 	}

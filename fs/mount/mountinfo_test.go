@@ -8,12 +8,12 @@ import (
 
 func TestParseMount(t *testing.T) {
 	for line, want := range map[string]mountEntry{
-		`36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`:           {36, "98:0", "/mnt2", "ext3"},
-		`412 29 0:61 / /run/secrets ro,nosuid,nodev shared:212 - fuse.secretfs secretfs ro`:        {412, "0:61", "/run/secrets", "fuse.secretfs"},
-		`1 2 0:3 / /a\040b\011c\134d rw - tmpfs none rw`:                                           {1, "0:3", "/a b\tc\\d", "tmpfs"},
-		"1 2 0:3 / /a\u00a0b\u2003c rw - tmpfs none rw":                                            {1, "0:3", "/a\u00a0b\u2003c", "tmpfs"},
-		`1 2 0:3 / /no-optional-fields rw - tmpfs none rw`:                                         {1, "0:3", "/no-optional-fields", "tmpfs"},
-		`1 2 0:3 / /two rw shared:1 master:2 propagate_from:3 unbindable - fuse.x - a - b c d e f`: {1, "0:3", "/two", "fuse.x"},
+		`36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`:           {36, 35, "98:0", "/mnt1", "/mnt2", "ext3"},
+		`412 29 0:61 / /run/secrets ro,nosuid,nodev shared:212 - fuse.secretfs secretfs ro`:        {412, 29, "0:61", "/", "/run/secrets", "fuse.secretfs"},
+		`1 2 0:3 / /a\040b\011c\134d rw - tmpfs none rw`:                                           {1, 2, "0:3", "/", "/a b\tc\\d", "tmpfs"},
+		"1 2 0:3 / /a\u00a0b\u2003c rw - tmpfs none rw":                                            {1, 2, "0:3", "/", "/a\u00a0b\u2003c", "tmpfs"},
+		`1 2 0:3 / /no-optional-fields rw - tmpfs none rw`:                                         {1, 2, "0:3", "/", "/no-optional-fields", "tmpfs"},
+		`1 2 0:3 / /two rw shared:1 master:2 propagate_from:3 unbindable - fuse.x - a - b c d e f`: {1, 2, "0:3", "/", "/two", "fuse.x"},
 	} {
 		if got, ok := parseMount(line); !ok || got != want {
 			t.Errorf("%q is %+v, %v; want %+v", line, got, ok, want)
@@ -69,7 +69,7 @@ func FuzzParseMount(f *testing.F) {
 }
 
 func TestReadMounts(t *testing.T) {
-	entries, err := readMounts()
+	entries, err := readMounts(ownMounts)
 	if err != nil || len(entries) == 0 {
 		t.Fatalf("%d mounts, %v", len(entries), err)
 	}

@@ -70,7 +70,7 @@ func lockMounts(mount string, writable []string) error {
 
 // leaveOwnMounts detaches our mount and every bind mount of it, last first.
 func leaveOwnMounts(mount string) error {
-	entries, err := readMounts()
+	entries, err := readMounts(ownMounts)
 	if err != nil {
 		return err
 	}
