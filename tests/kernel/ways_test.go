@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -178,4 +179,88 @@ func whole(t *testing.T, f *os.File) ([]byte, error) {
 		t.Errorf("%s: fstat says %d bytes, read %d", f.Name(), info.Size(), n)
 	}
 	return buf[:n], nil
+}
+
+// TestMountOnTopStays: a mount on top of a secret is not lost when the secret
+// itself, seen from elsewhere, rotates while it is open. Elsewhere then shows
+// the older version, until it is closed.
+func TestMountOnTopStays(t *testing.T) {
+	harness.NeedRoot(t)
+	plain := func(v int) string {
+		return toJSON(t, map[string]any{"d": map[string]string{"a": versionOf("a", v), "b": itoa(v), "c": itoa(v)}})
+	}
+	m := harness.New(t, harness.Options{Plain: plain(0)})
+	elsewhere := byBoundDirectory(t, m, "d/a")
+	covered := byMountOnTop(t, m, "d/a")
+	hidden := coveredInside(t, m, "d/c")
+	reads := func(open opener) string {
+		f, err := open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		got, err := whole(t, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(got)
+	}
+	for v := 1; v <= 3; v++ {
+		f, err1 := elsewhere()
+		c, err2 := os.Open(m.Path("d/c"))
+		if err := errors.Join(err1, err2); err != nil {
+			t.Fatal(err)
+		}
+		m.Rotate(plain(v), "d/b", itoa(v))
+		for range 3 {
+			if got := reads(elsewhere); got != versionOf("a", v-1) {
+				t.Errorf("elsewhere: got %.30q, want version %d", got, v-1)
+			}
+			if got := reads(covered); got != cover {
+				t.Errorf("the mount on top shows %.30q", got)
+			}
+			if got := m.Read("d/c"); got != itoa(v-1) {
+				t.Errorf("outside of the namespace: got %q, want %d", got, v-1)
+			}
+			m.KillWorker()
+		}
+		f.Close()
+		c.Close()
+		harness.Eventually(t, "the new version elsewhere", func() bool { return reads(elsewhere) == versionOf("a", v) })
+	}
+	if got := reads(covered); got != cover {
+		t.Errorf("the mount on top shows %.30q", got)
+	}
+	if got := hidden(); got != cover {
+		t.Errorf("in another namespace the mount on top shows %.30q", got)
+	}
+}
+
+// coveredInside mounts on top of a secret in a mount namespace of its own, as
+// InaccessiblePaths= does, and gives what is seen there at the end.
+func coveredInside(t *testing.T, m *harness.Mount, path string) (end func() string) {
+	t.Helper()
+	top := filepath.Join(fresh(t, m), "top")
+	put(t, top, cover)
+	cmd := exec.Command("unshare", "-m", "sh", "-c", `mount --bind "$1" "$2" && echo ready && read -r _ ; exec cat "$2"`, "sh", top, m.Path(path))
+	in, err1 := cmd.StdinPipe()
+	out, err2 := cmd.StdoutPipe()
+	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		_ = cmd.Wait()
+	})
+	if n, err := io.ReadFull(out, make([]byte, len("ready\n"))); err != nil {
+		t.Fatalf("mounting in another namespace: %d, %v", n, err)
+	}
+	return func() string {
+		in.Close()
+		b, err := io.ReadAll(out)
+		if err != nil {
+			t.Error(err)
+		}
+		return string(b)
+	}
 }
