@@ -135,6 +135,7 @@ func (f *FS) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrO
 	if in.Valid&^times != 0 || !f.fromHolder(&in.InHeader) {
 		return fuse.EROFS
 	}
+	f.touched.add(table.NodeID(in.NodeId))
 	get := fuse.GetAttrIn{InHeader: in.InHeader}
 	return f.GetAttr(cancel, &get, out)
 }

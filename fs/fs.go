@@ -64,6 +64,7 @@ type FS struct {
 	direct  snapshots
 	replies replies
 	lists   listings
+	touched touches
 	kernel  Kernel
 }
 

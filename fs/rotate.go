@@ -56,36 +56,19 @@ func (f *FS) comeHome(primary table.NodeID, path string) {
 	}
 }
 
-// lead makes a name lead to one of the nodes of its path.
-func (f *FS) lead(path string, id table.NodeID) {
-	if current, ok := f.cfg.Table.Find(path); ok && current != id && !f.covered(path) {
-		f.cfg.Table.SetCurrent(id)
-		f.expireName(path)
+// lead makes a name lead to one of the nodes of its path, and says whether it
+// does now.
+func (f *FS) lead(path string, id table.NodeID) bool {
+	current, ok := f.cfg.Table.Find(path)
+	if !ok || current == id {
+		return ok
 	}
-}
-
-// Tell has touch called until watchers of every node of paths have been told:
-// inotify watches a node, whatever its name leads to now. The primary one comes
-// last, where most watches and bind mounts are. It must not run in a handler.
-func (f *FS) Tell(paths []string, touch func([]string)) {
-	nodes := make([][]table.NodeID, len(paths))
-	most := 0
-	for i, path := range paths {
-		if id, ok := f.cfg.Table.Find(path); ok {
-			nodes[i] = f.cfg.Table.Incarnations(id)
-		}
-		most = max(most, len(nodes[i]))
+	if f.covered(path) {
+		return false
 	}
-	for k := most - 1; k >= 0; k-- {
-		var round []string
-		for i, path := range paths {
-			if k < len(nodes[i]) {
-				f.lead(path, nodes[i][k])
-				round = append(round, path)
-			}
-		}
-		touch(round)
-	}
+	f.cfg.Table.SetCurrent(id)
+	f.expireName(path)
+	return true
 }
 
 func (f *FS) expireName(path string) {

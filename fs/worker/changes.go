@@ -101,16 +101,19 @@ func (w *worker) tell(c changed) {
 	}
 }
 
-func (w *worker) touch(paths []string) {
+func (w *worker) touch(paths []string) error {
 	for len(paths) > 0 {
 		n := min(len(paths), touchBatch)
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		if err := w.link.Touch(ctx, paths[:n]); err != nil {
-			w.log.Warn("telling watchers", "error", err)
-		}
+		err := w.link.Touch(ctx, paths[:n])
 		cancel()
+		if err != nil {
+			w.log.Warn("telling watchers", "error", err)
+			return err
+		}
 		paths = paths[n:]
 	}
+	return nil
 }
 
 // warm has every backend make its index in the background, so that sizes are
