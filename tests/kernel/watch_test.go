@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,7 +84,7 @@ func TestWatch(t *testing.T) {
 	dir, file := m.Path("d"), m.Path("d/a")
 	m.Read("d/a")
 	m.Read("d/b")
-	stop := staysReadOnly(t, m)
+	staysReadOnly(t, m)
 	w := watch(t, file, dir, m.Path("d/b"))
 	var late *watcher
 	version := 0
@@ -119,7 +120,36 @@ func TestWatch(t *testing.T) {
 	if n := w.count(m.Path("d/b")); n > 0 {
 		t.Errorf("a watcher of a file that does not change has seen %d events", n)
 	}
-	stop()
+}
+
+// TestWatchBusy: a watcher misses no rotation while a handle is open and others
+// open the file all the time.
+func TestWatchBusy(t *testing.T) {
+	harness.NeedRoot(t)
+	m := harness.New(t, harness.Options{Plain: "a: in version 0\n"})
+	f, err := os.Open(m.Path("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w := watch(t, m.Path("a"))
+	var stop atomic.Bool
+	var readers sync.WaitGroup
+	for range 3 {
+		readers.Go(func() {
+			for !stop.Load() {
+				if _, err := os.ReadFile(m.Path("a")); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for v := 1; v <= 5; v++ {
+		value := "in version " + itoa(v)
+		w.next(t, func() { m.Rotate("a: "+value+"\n", "a", value) }, m.Path("a"))
+	}
+	stop.Store(true)
+	readers.Wait()
 }
 
 // sopsSet has sops edit one value, which leaves the others as they are.
@@ -142,8 +172,8 @@ func TestWatchKeys(t *testing.T) {
 	w.next(t, func() { m.Encrypt("b: two\n") }, m.Dir+"/")
 }
 
-// staysReadOnly tries to write all the while. Call stop to end it.
-func staysReadOnly(t *testing.T, m *harness.Mount) (stop func()) {
+// staysReadOnly tries to write until the test ends.
+func staysReadOnly(t *testing.T, m *harness.Mount) {
 	t.Helper()
 	done := make(chan struct{})
 	var trying sync.WaitGroup
@@ -166,10 +196,10 @@ func staysReadOnly(t *testing.T, m *harness.Mount) (stop func()) {
 			}
 		}
 	})
-	return func() {
+	t.Cleanup(func() {
 		close(done)
 		trying.Wait()
-	}
+	})
 }
 
 func mountLine(dir string) string {
