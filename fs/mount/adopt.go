@@ -41,7 +41,7 @@ func Adopt(dev *os.File, agreed Negotiated, fs fuse.RawFileSystem, logger *log.L
 	if err != nil {
 		return nil, fmt.Errorf("adopting the connection: %w", err)
 	}
-	if err := residentBuffers(server); err != nil {
+	if err := prefault(server); err != nil {
 		return nil, err
 	}
 	if err := prefault(server); err != nil {
