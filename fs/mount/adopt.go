@@ -44,9 +44,6 @@ func Adopt(dev *os.File, agreed Negotiated, fs fuse.RawFileSystem, logger *log.L
 	if err := prefault(server); err != nil {
 		return nil, err
 	}
-	if err := prefault(server); err != nil {
-		return nil, err
-	}
 	if err := unix.Dup3(int(dev.Fd()), pair[0], unix.O_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("adopting the connection: %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 // not look like a hung worker.
 func (h *Holder) canary(ctx context.Context) <-chan struct{} {
 	hung := make(chan struct{})
+	ask := h.m.statfs()
 	go func() {
 		for {
 			select {
@@ -22,7 +23,7 @@ func (h *Holder) canary(ctx context.Context) <-chan struct{} {
 				return
 			case <-time.After(time.Second):
 			}
-			if h.asked() {
+			if h.answered(ask) {
 				continue
 			}
 			select {
@@ -35,17 +36,29 @@ func (h *Holder) canary(ctx context.Context) <-chan struct{} {
 	return hung
 }
 
-// asked says whether statfs was answered in time.
-func (h *Holder) asked() bool {
+// statfs is how to ask: through the clone, which nothing can be mounted on top
+// of, where there is one. The number is taken once: whoever closes the clone
+// does not wait for a question that hangs.
+func (m *mounted) statfs() func() {
+	if m.clone == nil {
+		return func() {
+			var s unix.Statfs_t
+			_ = unix.Statfs(m.dir, &s)
+		}
+	}
+	fd := int(m.clone.Fd())
+	return func() {
+		var s unix.Statfs_t
+		_ = unix.Fstatfs(fd, &s)
+	}
+}
+
+// answered says whether a question was answered in time.
+func (h *Holder) answered(ask func()) bool {
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
-		var s unix.Statfs_t
-		if h.m.clone != nil {
-			_ = unix.Fstatfs(int(h.m.clone.Fd()), &s)
-		} else {
-			_ = unix.Statfs(h.m.dir, &s)
-		}
+		ask()
 	}()
 	select {
 	case <-answered:

@@ -248,8 +248,8 @@ func (l *Link) Stop(ctx context.Context, lazy bool) (busy []string, err error) {
 
 // Upgrade has the holder replace itself by binary; this worker ends when the
 // new program's first one takes over.
-func (l *Link) Upgrade(binary string) error {
-	_, err := l.call(opUpgrade, upgradeRequest{Binary: binary}, nil)
+func (l *Link) Upgrade(ctx context.Context, binary string) error {
+	_, err := l.callCtx(ctx, opUpgrade, upgradeRequest{Binary: binary}, nil)
 	return err
 }
 

@@ -2,11 +2,14 @@ package mount
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"os"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // shelfDelay is how long changes are collected before they are stored.
@@ -50,7 +53,7 @@ func (h *Holder) fillShelf() {
 		h.mu.Lock()
 		err := h.shelf.store(h.files(), h.snapshotState())
 		h.mu.Unlock()
-		if err != nil {
+		if errors.Is(err, unix.EAGAIN) {
 			h.changed()
 		}
 	}

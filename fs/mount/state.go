@@ -33,8 +33,10 @@ type state struct {
 	// among the files.
 	Worker      int    `json:"worker,omitempty"`
 	WorkerStart string `json:"worker_start,omitempty"`
-	// Seq counts the states that were stored with the service manager.
-	Seq int `json:"seq,omitempty"`
+	// Seq counts the states that were stored with the service manager, and
+	// Stored names what lies there beside.
+	Seq    int      `json:"seq,omitempty"`
+	Stored []string `json:"stored,omitempty"`
 }
 
 // The names of descriptors that outlive a holder. Kept files and snapshots
@@ -114,6 +116,11 @@ func (h *Holder) resumeExec(v string) error {
 		files[name] = os.NewFile(uintptr(fd), name)
 	}
 	h.take(s, files)
+	if h.shelf != nil {
+		for _, name := range s.Stored {
+			h.shelf.stored[name] = files[name] // nil: stored, and no longer needed
+		}
+	}
 	switch link := files[fileLink]; {
 	case link != nil:
 		h.current, err = h.attach(s.Worker, link)

@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,10 +35,13 @@ func (h *Holder) handleUpgrade(m *message) (answer, error) {
 	return answer{}, nil
 }
 
+// probeTimeout is far more than a program needs to say its version.
+const probeTimeout = 15 * time.Second
+
 // probe makes sure that a program runs here and is ours, before there is no way
 // back.
 func probe(binary string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), callTimeout/2)
+	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, binary, "version").Output()
 	if err != nil {
@@ -63,6 +69,10 @@ func (h *Holder) upgrade(binary string) {
 func (h *Holder) exec(binary string) error {
 	files := h.files()
 	s := h.snapshotState()
+	if h.shelf != nil {
+		_ = h.shelf.store(h.files(), s) // what is missing is stored after the exec
+		s.Seq, s.Stored = h.shelf.seq, slices.Collect(maps.Keys(h.shelf.stored))
+	}
 	s.Files = make(map[string]int)
 	if h.current.link != nil {
 		link, err := h.current.link.conn.File()

@@ -42,12 +42,12 @@ func (w *worker) handleReload(context.Context, json.RawMessage) (any, error) {
 	return nil, err
 }
 
-func (w *worker) handleUpgrade(_ context.Context, args json.RawMessage) (any, error) {
+func (w *worker) handleUpgrade(ctx context.Context, args json.RawMessage) (any, error) {
 	var r control.UpgradeRequest
 	if err := decode(args, &r); err != nil {
 		return nil, err
 	}
-	return nil, w.link.Upgrade(r.Binary)
+	return nil, w.link.Upgrade(ctx, r.Binary)
 }
 
 func (w *worker) handleUmount(ctx context.Context, args json.RawMessage) (any, error) {
