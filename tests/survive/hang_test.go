@@ -216,18 +216,21 @@ func TestStoppedWorkerIsReplaced(t *testing.T) {
 }
 
 // TestReleaseWhileNobodyServes closes files while the worker is stopped and then
-// dies: what it has not heard of must not keep the file busy, or a bind mount
+// dies, some with RELEASE in hand: what it has not heard of must not keep the file busy, or a bind mount
 // of the file would stay with the old version.
 func TestReleaseWhileNobodyServes(t *testing.T) {
 	m := harness.New(t, harness.Options{Plain: "a: one\n"})
 	file := m.Root + "/file"
 	bind(t, m.Path("a"), file, false)
 	for i := range 3 {
-		worker := m.Status().WorkerPID
-		f := open(t, file)
-		kill(t, worker, syscall.SIGSTOP)
-		f.Close()
-		kill(t, worker, syscall.SIGKILL)
+		for range 10 {
+			worker := m.Status().WorkerPID
+			f := open(t, file)
+			kill(t, worker, syscall.SIGSTOP)
+			f.Close()
+			kill(t, worker, syscall.SIGKILL)
+			harness.Eventually(t, "another worker serves", func() bool { return m.Status().WorkerPID != worker })
+		}
 		want := fmt.Sprintf("value %d", i)
 		m.Rotate("a: "+want+"\n", "a", want)
 		harness.Eventually(t, "the bind mount has "+want, func() bool {
