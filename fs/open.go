@@ -189,8 +189,22 @@ func (f *FS) idle(o opening) (table.NodeID, error) {
 func (f *FS) handle(o opening, c table.Carried) (table.Handle, backend.Version, error) {
 	h := table.Handle{Node: o.id, Object: c.Object, Size: c.Size}
 	var err error
-	h.FH, err = f.cfg.Table.Open(o.unique, h)
-	return h, backend.Version(c.Version), err
+	if h.FH, err = f.cfg.Table.Open(o.unique, h); err != nil {
+		return h, "", err
+	}
+	if f.outdated(o.id, c) {
+		// While nobody had it open, the kernel may have been told the length
+		// of the version that comes next.
+		_ = f.kernel.InvalidateInode(uint64(o.id))
+	}
+	return h, backend.Version(c.Version), nil
+}
+
+// outdated says that the backend has another version by now than the one that
+// the node carries.
+func (f *FS) outdated(id table.NodeID, c table.Carried) bool {
+	at, err := f.findNode(context.Background(), uint64(id))
+	return err == nil && at.infoErr == nil && at.info.Version != backend.Version(c.Version)
 }
 
 // Release answers FUSE_RELEASE, which can come twice.
