@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/fs/table"
 	"github.com/secretfs/secretfs/policy"
 )
@@ -97,18 +96,9 @@ func (f *FS) Reconfigured() {
 	})
 }
 
-// Watched lists the backends whose secrets the kernel knows.
+// relist has directories listed anew.
 func (f *FS) relist() {
 	f.lists.mu.Lock()
 	f.lists.epoch++
 	f.lists.mu.Unlock()
-}
-
-// Version tells the current version of a path, for status.
-func (f *FS) Version(path string) (backend.Info, error) {
-	at, err := f.find(context.Background(), path)
-	if err != nil {
-		return backend.Info{}, err
-	}
-	return at.info, at.infoErr
 }
