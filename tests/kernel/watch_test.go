@@ -146,7 +146,14 @@ func TestWatchBusy(t *testing.T) {
 	}
 	for v := 1; v <= 5; v++ {
 		value := "in version " + itoa(v)
-		w.next(t, func() { m.Rotate("a: "+value+"\n", "a", value) }, m.Path("a"))
+		w.next(t, func() {
+			m.Rotate("a: "+value+"\n", "a", value)
+			for range 300 {
+				if got := m.Read("a"); got != value {
+					t.Errorf("got %q after %q", got, value)
+				}
+			}
+		}, m.Path("a"))
 	}
 	stop.Store(true)
 	readers.Wait()
