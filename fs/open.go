@@ -53,11 +53,12 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 	if err != nil {
 		at.path = path // refused all the same, and recorded as such
 	}
-	var c policy.Caller
+	c := new(policy.Caller)
 	request := gate.Request{
 		Path: path, UID: in.Uid, GID: in.Gid, FindErr: err, Resent: resent, Errno: errnoName,
-		Identify: func(needs policy.Needs) (_ policy.Caller, err error) {
-			c, err = f.cfg.Proc.Lookup(in.Pid, in.Uid, in.Gid, callerNeeds(needs))
+		Identify: func(needs policy.Needs) (*policy.Caller, error) {
+			var err error
+			*c, err = f.cfg.Proc.Lookup(in.Pid, in.Uid, in.Gid, callerNeeds(needs))
 			return c, err
 		},
 	}

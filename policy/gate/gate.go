@@ -49,8 +49,9 @@ type Request struct {
 	Path     string
 	UID, GID uint32 // of the caller
 	// Identify tells who the caller is. Only what is needed of it has to be
-	// known. If it fails the request is refused.
-	Identify func(policy.Needs) (policy.Caller, error)
+	// known. If it fails the request is refused, and recorded with what is
+	// known.
+	Identify func(policy.Needs) (*policy.Caller, error)
 	// FindErr says that there is nothing at Path.
 	FindErr error
 	// Resent says that the kernel sends the request again after a crash.
@@ -77,14 +78,14 @@ func (g *Gate) Open(ctx context.Context, r Request, serve Serve) error {
 	c, callerErr := r.Identify(at.Needs(r.UID, r.GID))
 	record := audit.Record{
 		Time: start, Path: r.Path, Backend: n.Backend, Resent: r.Resent,
-		PID: c.PID, TID: c.TID, UID: c.UID, GID: c.GID, Exe: c.Exe, Unit: unit(&c),
+		PID: c.PID, TID: c.TID, UID: c.UID, GID: c.GID, Exe: c.Exe, Unit: unit(c),
 	}
 	err := r.FindErr
 	if err == nil && !known {
 		err = fmt.Errorf("looking up %s: %w", r.Path, backend.ErrNotFound)
 	}
 	if err == nil {
-		record.Rule, err = decide(at, &c, callerErr)
+		record.Rule, err = decide(at, c, callerErr)
 	}
 	var version backend.Version
 	if err == nil {
