@@ -8,16 +8,15 @@ import (
 )
 
 const (
-	// startGC and idleGC are how much garbage there may be, in percent of what
-	// lives. A start makes most of ours, somebody waits for it, and it gives
-	// all back.
-	startGC, idleGC = 200, 50
+	// garbage is how much of it there may be while we are busy, in percent of
+	// what lives. Collecting costs time that somebody waits for.
+	garbage = 200
 	// startTime is how long a start may take.
 	startTime = 2 * time.Second
 	// tidyEvery is how often memory is looked at, and tidyFrom after how many
 	// bytes it is worth it.
 	tidyEvery = 5 * time.Second
-	tidyFrom  = 2 << 20
+	tidyFrom  = 512 << 10
 )
 
 // tidy gives back to the system what a start, a reload or a long answer have
@@ -36,7 +35,6 @@ func tidy(ctx context.Context) {
 		if allocated[0].Value.Uint64()-before < tidyFrom {
 			continue
 		}
-		debug.SetGCPercent(idleGC)
 		debug.FreeOSMemory()
 		metrics.Read(allocated)
 		before = allocated[0].Value.Uint64()

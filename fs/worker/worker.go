@@ -83,7 +83,7 @@ func Run(cfg Config) error {
 	if err := secret.Harden(system); err != nil {
 		return err
 	}
-	debug.SetGCPercent(startGC)
+	debug.SetGCPercent(garbage)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var err error
