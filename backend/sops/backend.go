@@ -259,14 +259,8 @@ func (b *Backend) indexed(ctx context.Context) (doc *Document, stale, err error)
 	b.mu.Lock()
 	l := b.due()
 	if b.index == nil && l != nil {
-		left, hasRead := firstLoad-time.Since(l.begun), l.hasRead
 		b.mu.Unlock()
-		if hasRead {
-			left = 0 // what is left to do ends by itself
-		} else if left <= 0 {
-			return nil, nil, b.slow()
-		}
-		if err := b.wait(ctx, l.indexed, left); err != nil {
+		if err := b.awaitIndex(ctx, l); err != nil {
 			return nil, nil, err
 		}
 		b.mu.Lock()
@@ -279,6 +273,24 @@ func (b *Backend) indexed(ctx context.Context) (doc *Document, stale, err error)
 		stale = b.err
 	}
 	return b.index, stale, nil
+}
+
+// awaitIndex waits no longer than firstLoad for the file to be read. What is left
+// to do then ends by itself.
+func (b *Backend) awaitIndex(ctx context.Context, l *load) error {
+	if left := firstLoad - time.Since(l.begun); left > 0 {
+		err := b.wait(ctx, l.indexed, left)
+		if err == nil || ctx.Err() != nil || b.ctx.Err() != nil {
+			return err
+		}
+	}
+	b.mu.Lock()
+	hasRead := l.hasRead
+	b.mu.Unlock()
+	if !hasRead {
+		return b.slow()
+	}
+	return b.wait(ctx, l.indexed, 0)
 }
 
 func (b *Backend) slow() error {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"reflect"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -23,8 +22,6 @@ const (
 	// maxStuck is how many readers that hang are given up in favour of
 	// another one. Each costs a thread.
 	maxStuck = 4
-	// bigFile is from where on the garbage of parsing is given back at once.
-	bigFile = 1 << 20
 )
 
 // A load is one attempt to read the file.
@@ -115,9 +112,6 @@ func (b *Backend) run(l *load, reader int) {
 		b.failed(l, now, err, false)
 	default:
 		b.loaded(l, now, file)
-	}
-	if len(file) > bigFile {
-		debug.FreeOSMemory()
 	}
 }
 
