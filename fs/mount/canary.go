@@ -9,9 +9,8 @@ import (
 
 // canary asks for statfs on the mount once a second, which the kernel never
 // answers from a cache, and reports when an answer is overdue. A goroutine that
-// merely ticks in the worker would prove nothing. Each question is asked from a
-// goroutine of its own: its thread may stay in D state until the next worker
-// answers. Go's timers run on CLOCK_MONOTONIC, so that a suspended machine does
+// merely ticks in the worker would prove nothing. Each question is asked aside:
+// its thread may stay in D state until the next worker answers. Go's timers run on CLOCK_MONOTONIC, so that a suspended machine does
 // not look like a hung worker.
 func (h *Holder) canary(ctx context.Context) <-chan struct{} {
 	hung := make(chan struct{})
@@ -23,7 +22,7 @@ func (h *Holder) canary(ctx context.Context) <-chan struct{} {
 				return
 			case <-time.After(time.Second):
 			}
-			if h.answered(ask) {
+			if h.answered(ask()) {
 				continue
 			}
 			select {
@@ -39,29 +38,22 @@ func (h *Holder) canary(ctx context.Context) <-chan struct{} {
 // statfs is how to ask: through the clone, which nothing can be mounted on top
 // of, where there is one. The number is taken once: whoever closes the clone
 // does not wait for a question that hangs.
-func (m *mounted) statfs() func() {
+func (m *mounted) statfs() func() <-chan error {
 	if m.clone == nil {
-		return func() {
-			var s unix.Statfs_t
-			_ = unix.Statfs(m.dir, &s)
+		return func() <-chan error {
+			return aside(-1, func() error { return unix.Statfs(m.dir, new(unix.Statfs_t)) })
 		}
 	}
 	fd := int(m.clone.Fd())
-	return func() {
-		var s unix.Statfs_t
-		_ = unix.Fstatfs(fd, &s)
+	return func() <-chan error {
+		return aside(fd, func() error { return unix.Fstatfs(fd, new(unix.Statfs_t)) })
 	}
 }
 
-// answered says whether a question was answered in time.
-func (h *Holder) answered(ask func()) bool {
-	answered := make(chan struct{})
-	go func() {
-		defer close(answered)
-		ask()
-	}()
+// answered says whether a question was answered in time; how does not matter.
+func (h *Holder) answered(answer <-chan error) bool {
 	select {
-	case <-answered:
+	case <-answer:
 		return true
 	case <-time.After(h.cfg.Heartbeat):
 		return false

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -72,10 +73,11 @@ type Holder struct {
 	faults     int
 	upgradeErr string // why the last upgrade did not work
 
-	stops    chan bool // true: lazily
-	upgrades chan string
-	touching sync.Mutex
-	shelf    *shelf // nil without a service manager
+	stopAsked atomic.Bool
+	stops     chan bool // true: lazily
+	upgrades  chan string
+	touching  sync.Mutex
+	shelf     *shelf // nil without a service manager
 }
 
 // Run mounts and holds until the filesystem is unmounted. It returns nil after
@@ -232,6 +234,10 @@ func (h *Holder) supervise(sigs <-chan os.Signal) error {
 		case binary := <-h.upgrades:
 			h.upgrade(binary)
 		case <-unmounted:
+			if h.stopAsked.Load() {
+				unmounted = nil // stops comes, once the answer is out
+				continue
+			}
 			h.cfg.Log.Info("unmounted by somebody else", "mount", h.m.dir)
 			return h.stop()
 		}

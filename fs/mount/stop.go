@@ -25,8 +25,12 @@ func (h *Holder) handleStop(m *message) (answer, error) {
 	if h.m.covered() {
 		return answer{}, fmt.Errorf("unmounting %s: %w", h.m.dir, errCovered)
 	}
+	h.stopAsked.Store(true) // that the mount goes is then no news
 	if !r.Lazy {
 		err := h.m.unmount(false)
+		if err != nil {
+			h.stopAsked.Store(false)
+		}
 		if errors.Is(err, unix.EBUSY) {
 			return answer{body: stopAnswer{Busy: busy(h.m.id)}}, nil
 		}

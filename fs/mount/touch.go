@@ -3,14 +3,13 @@ package mount
 import (
 	"fmt"
 	"path/filepath"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 )
 
 // handleTouch tells inotify watchers of paths that they have changed. The
-// worker is asked for LOOKUP and SETATTR on the way, so this must be no thread
-// that anybody waits for: the call's goroutine is.
+// worker is asked for LOOKUP and SETATTR on the way, so only the call's own
+// goroutine waits for it.
 func (h *Holder) handleTouch(m *message) (answer, error) {
 	var r touchRequest
 	if err := m.decode(&r); err != nil {
@@ -21,35 +20,34 @@ func (h *Holder) handleTouch(m *message) (answer, error) {
 	}
 	h.touching.Lock()
 	defer h.touching.Unlock()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	return answer{}, h.m.touch(r.Paths)
+	fd := int(h.m.clone.Fd())
+	return answer{}, <-aside(fd, func() error { return touch(fd, r.Paths) })
 }
 
 // touch lifts the superblock's read-only flag for some tenths of a millisecond
 // and sets the times of paths through the detached clone. The visible mount is
 // read-only by its own flag all the while. inotify watchers see IN_ATTRIB on
 // the file and on its directory.
-func (m *mounted) touch(paths []string) error {
-	if err := m.reconfigure("rw"); err != nil {
+func touch(clone int, paths []string) error {
+	if err := reconfigure(clone, "rw"); err != nil {
 		return fmt.Errorf("lifting the read-only flag: %w", err)
 	}
 	var first error
 	for _, path := range paths {
 		path = filepath.Join(".", path) // the root is ""
-		err := unix.UtimesNanoAt(int(m.clone.Fd()), path, nil, unix.AT_SYMLINK_NOFOLLOW)
+		err := unix.UtimesNanoAt(clone, path, nil, unix.AT_SYMLINK_NOFOLLOW)
 		if err != nil && first == nil && err != unix.ENOENT {
 			first = fmt.Errorf("touching %s: %w", path, err)
 		}
 	}
-	if err := m.reconfigure("ro"); err != nil {
+	if err := reconfigure(clone, "ro"); err != nil {
 		return fmt.Errorf("setting the read-only flag again: %w", err)
 	}
 	return first
 }
 
-func (m *mounted) reconfigure(flag string) error {
-	fd, err := unix.Fspick(int(m.clone.Fd()), "", unix.FSPICK_CLOEXEC|unix.FSPICK_EMPTY_PATH)
+func reconfigure(clone int, flag string) error {
+	fd, err := unix.Fspick(clone, "", unix.FSPICK_CLOEXEC|unix.FSPICK_EMPTY_PATH)
 	if err != nil {
 		return err
 	}
