@@ -53,7 +53,7 @@ func FuzzPlaintext(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, format byte, seed uint64, plain string) {
 		if len(plain) > 16<<10 || strings.Contains(plain, "*") && strings.Contains(plain, "&") {
-			t.Skip("too much for the oracle")
+			return // too much for the oracle
 		}
 		form := Formats[int(format)%len(Formats)]
 		if file, err := seal(form, []byte(plain), newGenerator(seed).options()...); err == nil {
