@@ -2,7 +2,7 @@
 
 GO ?= go
 FUZZTIME ?= 20s
-BENCHTIME ?= 1s
+ROUNDS ?= 9
 
 export CGO_ENABLED = 0
 
@@ -44,7 +44,8 @@ lint:
 bench:
 	@tests/setup.sh test
 	@$(MAKE) --no-print-directory build bin/sops
-	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 30m ./tests/bench -args -table $(CURDIR)/bin/bench.md
+	SECRETFS_BIN=$(CURDIR)/bin/secretfs SECRETFS_SOPS=$(CURDIR)/bin/sops \
+	$(GO) test -count=1 -run '^$$' -bench . -benchtime $(ROUNDS)x -timeout 30m ./tests/bench -args -table $(CURDIR)/bin/bench.md
 
 fuzz:
 	FUZZTIME=$(FUZZTIME) tests/fuzz.sh

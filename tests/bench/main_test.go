@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"testing"
 
 	"github.com/secretfs/secretfs/tests/harness"
@@ -23,6 +24,14 @@ var roles = map[string]func(args []string) error{
 	"counter": runCounter,
 	"burst":   runBurst,
 	"static":  runStatic,
+}
+
+// A reader is what cat(1) is: the first and only thread of its process that
+// makes system calls.
+func init() {
+	if os.Getenv(envRole) != "" {
+		runtime.LockOSThread()
+	}
 }
 
 func TestMain(m *testing.M) {
@@ -44,7 +53,8 @@ func TestMain(m *testing.M) {
 // self is this test binary in a role.
 func self(role string, args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Env = append(os.Environ(), envRole+"="+role)
+	// No signals from Go's scheduler, which a program in C would not have.
+	cmd.Env = append(os.Environ(), envRole+"="+role, "GODEBUG=asyncpreemptoff=1")
 	cmd.Stderr = os.Stderr
 	return cmd
 }

@@ -85,9 +85,14 @@ func foreground(b *testing.B, m *harness.Mount) (end func()) {
 		b.Fatal(err)
 	}
 	defer conn.Close()
+	log, err := os.OpenFile(m.Root+"/stderr", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer log.Close()
 	cmd := exec.Command(harness.Program(b), "mount", "--policy", m.Policy)
 	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket)
-	cmd.Stderr = os.Stderr
+	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}

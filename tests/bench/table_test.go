@@ -62,7 +62,11 @@ func (r rows) write(file string) error {
 		case !l.ok:
 			verdict = "MISSED"
 		}
-		fmt.Fprintf(&s, "| %s | %s | %s | %.2f | %s | %s |\n", l.what, l.value, l.peer, l.ratio, l.bar, verdict)
+		ratio := ""
+		if l.ratio != 0 {
+			ratio = fmt.Sprintf("%.2f", l.ratio)
+		}
+		fmt.Fprintf(&s, "| %s | %s | %s | %s | %s | %s |\n", l.what, l.value, l.peer, ratio, l.bar, verdict)
 	}
 	fmt.Print(s.String())
 	if file == "" {
