@@ -34,11 +34,11 @@ var (
 // touches nothing but data. The error is a *conf.Problems with everything that
 // is wrong; names that do not resolve are none, they depend on the machine.
 func Parse(path string, data []byte, env Env) (*Policy, error) {
-	doc, err := conf.Parse(path, data)
-	if err != nil {
-		return nil, err
+	doc, problems := conf.Parse(path, data)
+	if doc == nil {
+		return nil, problems
 	}
-	p := newParser(path, doc, env)
+	p := newParser(path, problems, env)
 	p.top(conf.Open(doc, p.problems, topKeys...))
 	p.conflicts()
 	if err := p.problems.Err(); err != nil {
@@ -59,11 +59,11 @@ type parser struct {
 	perms    interner
 }
 
-func newParser(path string, doc *conf.Node, env Env) *parser {
+func newParser(path string, problems *conf.Problems, env Env) *parser {
 	return &parser{
 		env:      env,
 		dir:      filepath.Dir(path),
-		problems: conf.NewProblems(path, doc),
+		problems: problems,
 		policy:   &Policy{File: path},
 		backends: map[string]string{},
 		perms:    interner{perms: map[string]*Perm{}},

@@ -16,11 +16,10 @@ import (
 
 func decode(t *testing.T, text string) (Settings, error) {
 	t.Helper()
-	n, err := conf.Parse("policy.yaml", []byte(text))
-	if err != nil {
-		t.Fatal(err)
+	n, report := conf.Parse("policy.yaml", []byte(text))
+	if n == nil {
+		t.Fatal(report)
 	}
-	report := conf.NewProblems("policy.yaml", n)
 	return Decode(n, "/etc/secretfs", report).(Settings), report.Err()
 }
 

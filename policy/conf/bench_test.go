@@ -13,8 +13,8 @@ func BenchmarkParse(b *testing.B) {
 	b.SetBytes(int64(len(doc)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := conf.Parse("big.json", doc); err != nil {
-			b.Fatal(err)
+		if _, problems := conf.Parse("big.json", doc); problems.Err() != nil {
+			b.Fatal(problems)
 		}
 	}
 }

@@ -33,12 +33,12 @@ func OpenAt(n *Node, pos Pos, problems *Problems, known ...string) Fields {
 	if n.Kind != Map {
 		if n.Kind != Null {
 			problems.Addf(n.Pos, "want a map, have %v", n.Kind)
-			f.problems = NewProblems("", nil) // what else is missing follows from that
+			f.problems = newProblems("") // what else is missing follows from that
 		}
 		f.node = nil
 	}
 	for _, k := range f.node.Keys() {
-		if !slices.Contains(known, k.Name) {
+		if !k.wrong && !slices.Contains(known, k.Name) {
 			problems.Addf(k.Pos, "unknown key%s", Suggest(k.Name, known))
 		}
 	}
@@ -192,7 +192,7 @@ func (f Fields) Map(key string, known ...string) Fields {
 }
 
 // Each calls each for every entry of the map at key, whatever its name, in the
-// order of the document.
+// order of the document. One whose key has a problem is left out.
 func (f Fields) Each(key string, each func(Key, *Node)) {
 	n := f.Get(key)
 	if !n.is(Map, f.problems) {
@@ -200,7 +200,9 @@ func (f Fields) Each(key string, each func(Key, *Node)) {
 	}
 	items := n.Items()
 	for i, k := range n.Keys() {
-		each(k, &items[i])
+		if !k.wrong {
+			each(k, &items[i])
+		}
 	}
 }
 

@@ -20,11 +20,10 @@ type settings struct {
 }
 
 func read(doc string) (settings, string) {
-	n, err := conf.Parse("f", []byte(doc))
-	if err != nil {
-		return settings{}, err.Error()
+	n, problems := conf.Parse("f", []byte(doc))
+	if n == nil {
+		return settings{}, problems.Error()
 	}
-	problems := conf.NewProblems("f", n)
 	f := conf.Open(n, problems, "text", "required", "path", "choice", "bool", "wait", "texts", "paths", "map", "each")
 	s := settings{
 		Text:     f.Text("text", "fallback"),
@@ -118,11 +117,7 @@ func TestNegativeDuration(t *testing.T) {
 }
 
 func TestNoMap(t *testing.T) {
-	n, err := conf.Parse("f", []byte("a: 1"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	problems := conf.NewProblems("f", n)
+	n, problems := conf.Parse("f", []byte("a: 1"))
 	conf.Open(n.Get("a"), problems)
 	conf.Open(n.Get("a"), problems) // said once
 	conf.Open(nil, problems)

@@ -26,20 +26,21 @@ type jsonReader struct {
 	childSlab []children
 }
 
-func parseJSON(data []byte, problems *Problems) *Node {
+// parseJSON reads the whole document, or adds the problem that kept it from that.
+func parseJSON(data []byte, problems *Problems) (doc *Node, whole bool) {
 	// Duplicates are found here, all of them and with both places.
 	dec := jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true))
 	r := &jsonReader{dec: dec, src: string(data), problems: problems, at: cursor{line: 1, col: 1}}
-	doc, err := r.value()
+	top, err := r.value()
 	if err == nil {
 		if _, err = dec.ReadToken(); errors.Is(err, io.EOF) {
-			return &doc
+			return &top, true
 		} else if err == nil {
 			err = errors.New("a second document begins here")
 		}
 	}
 	r.syntaxError(err)
-	return &doc
+	return &top, false
 }
 
 func (r *jsonReader) syntaxError(err error) {
@@ -127,7 +128,7 @@ func (r *jsonReader) key() error {
 		return err
 	}
 	name, err := unquote(text)
-	r.keys = append(r.keys, Key{name, pos})
+	r.keys = append(r.keys, Key{Name: name, Pos: pos})
 	return err
 }
 

@@ -27,6 +27,9 @@ func (k Kind) String() string {
 type Key struct {
 	Name string
 	Pos  Pos
+	// wrong says that there is a problem with the entry as a whole, so that
+	// nobody needs to look into it.
+	wrong bool
 }
 
 // A Node is one value of a document. The zero value is a Null at an unknown
@@ -87,7 +90,7 @@ func (n *Node) Without(keys ...string) *Node {
 			if slices.Contains(keys, k.Name) {
 				continue
 			}
-			c.children.keys = append(c.children.keys, Key{strings.Clone(k.Name), k.Pos})
+			c.children.keys = append(c.children.keys, Key{strings.Clone(k.Name), k.Pos, k.wrong})
 		}
 		c.children.items = append(c.children.items, *n.children.items[i].Without())
 	}

@@ -1,7 +1,6 @@
 package conf_test
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 	"testing"
@@ -48,16 +47,9 @@ func TestParseRefuses(t *testing.T) {
 		{"YAML in braces", `{a: 1}`, "f:1:2: reading as JSON, since it begins with {: invalid character 'a' at start of value"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			n, err := conf.Parse("f", []byte(c.doc))
-			if n != nil || err == nil {
-				t.Fatalf("parsed %v, error %v", n, err)
-			}
-			if err.Error() != c.want {
-				t.Errorf("got  %s\nwant %s", err, c.want)
-			}
-			var problems *conf.Problems
-			if !errors.As(err, &problems) || len(problems.List()) != 1 {
-				t.Errorf("%T is no *Problems with one problem", err)
+			_, problems := conf.Parse("f", []byte(c.doc))
+			if got := problems.Error(); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
 	}
@@ -65,10 +57,43 @@ func TestParseRefuses(t *testing.T) {
 
 func TestManyDuplicates(t *testing.T) {
 	doc := strings.Repeat("x: 1\n", 40)
-	_, err := conf.Parse("f", []byte(doc))
-	if lines := strings.Count(err.Error(), "\n") + 1; lines != 39 {
-		t.Errorf("%d problems, want 39:\n%v", lines, err)
+	_, problems := conf.Parse("f", []byte(doc))
+	if n := len(problems.List()); n != 39 {
+		t.Errorf("%d problems, want 39:\n%v", n, problems)
 	}
+}
+
+// What one entry has too much keeps nobody from seeing what is wrong elsewhere;
+// a value that cannot be had does.
+func TestParseGoesOn(t *testing.T) {
+	for _, c := range []struct{ doc, want string }{
+		{"a: {x: 1}\na: {y: 2}\n", `{x=a_number"1"} x`},
+		{`{"a":{"x":1},"a":{"y":2}}`, `{x=a_number"1"} x`},
+		{"a: &n {x: !!str 1, <<: {y: 2}, ~: 3}\n", `{x=a_text"1" <<={y=a_number"2"} ~=a_number"3"} x`},
+		{"a: {x: 1}\n---\na: {y: 2}\n", `{x=a_number"1"} x`},
+		{"b: &n {x: 1}\na: *n\n", ""},
+		{"a: &n [*n]\n", ""},
+		{`{"a":{"x":1}`, ""},
+	} {
+		n, problems := conf.Parse("f", []byte(c.doc))
+		if problems.Err() == nil {
+			t.Errorf("%q has no problem", c.doc)
+		}
+		if got := goneOn(n, problems); got != c.want {
+			t.Errorf("%q: got %q, want %q", c.doc, got, c.want)
+		}
+	}
+}
+
+// goneOn is what stands at "a" and the keys in it that are looked into, "" where
+// there is no document.
+func goneOn(n *conf.Node, problems *conf.Problems) string {
+	if n == nil {
+		return ""
+	}
+	got := dump(n.Get("a"))
+	conf.Open(n, problems, "a").Each("a", func(k conf.Key, _ *conf.Node) { got += " " + k.Name })
+	return got
 }
 
 // Both formats give the same nodes, and places that count characters.
@@ -82,14 +107,7 @@ none:
 list: [x, 1, []]
 map: {ü: {}, k: v}
 `
-	fromJSON, err := conf.Parse("j", []byte(j))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fromYAML, err := conf.Parse("y", []byte(y))
-	if err != nil {
-		t.Fatal(err)
-	}
+	fromJSON, fromYAML := mustParse(t, j), mustParse(t, y)
 	const want = `{text=a_text"a\n\"ä" number=a_number"-1.5e3" yes=true_or_false"true" none=nothing"" ` +
 		`list=[a_text"x" a_number"1" []] map={ü={} k=a_text"v"}}`
 	for _, n := range []*conf.Node{fromJSON, fromYAML, fromJSON.Without(), fromYAML.Without("nope")} {
@@ -121,10 +139,7 @@ map: {ü: {}, k: v}
 
 // What YAML 1.1 takes for something else stays a text.
 func TestYAMLTexts(t *testing.T) {
-	n, err := conf.Parse("f", []byte("a: [yes, on, n, 2024-01-01, 1:30, 0x10, 0400, 1_000, .inf, 'true', True]\n1: x\ntrue: y\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := mustParse(t, "a: [yes, on, n, 2024-01-01, 1:30, 0x10, 0400, 1_000, .inf, 'true', True]\n1: x\ntrue: y\n")
 	const want = `{a=[a_text"yes" a_text"on" a_text"n" a_text"2024-01-01" a_text"1:30" a_number"0x10" a_number"0400" a_number"1_000" ` +
 		`a_number".inf" a_text"true" true_or_false"true"] 1=a_text"x" true=a_text"y"}`
 	if got := dump(n); got != want {
@@ -133,14 +148,20 @@ func TestYAMLTexts(t *testing.T) {
 }
 
 func TestWithoutSharesNothing(t *testing.T) {
-	n, err := conf.Parse("f", []byte(`{"type":"sops","file":"x","age":{"key_files":["k"]}}`))
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := mustParse(t, `{"type":"sops","file":"x","age":{"key_files":["k"]}}`)
 	const want = `{file=a_text"x" age={key_files=[a_text"k"]}}`
 	if got := dump(n.Without("type", "age.key_files")); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
+}
+
+func mustParse(t *testing.T, doc string) *conf.Node {
+	t.Helper()
+	n, problems := conf.Parse("f", []byte(doc))
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func dump(n *conf.Node) string {

@@ -37,15 +37,14 @@ func (p Problem) String() string {
 // problem a line, in the order of the file. It is not safe for concurrent use.
 type Problems struct {
 	file string
-	doc  *Node
+	doc  *Node // nil while it is not read
 	list []Problem
 	seen map[Problem]bool
 }
 
-// NewProblems returns an empty collection for the document doc, which may be
-// nil, read from file.
-func NewProblems(file string, doc *Node) *Problems {
-	return &Problems{file: file, doc: doc, seen: map[Problem]bool{}}
+// newProblems returns an empty collection for what was read from file.
+func newProblems(file string) *Problems {
+	return &Problems{file: file, seen: map[Problem]bool{}}
 }
 
 // Addf adds a problem with what stands at pos. The same problem at the same

@@ -12,28 +12,31 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-func parseYAML(data []byte, problems *Problems) *Node {
+// parseYAML reads the whole document, or adds the problem that kept it from that.
+func parseYAML(data []byte, problems *Problems) (doc *Node, whole bool) {
 	if offset, msg := unreadable(data); msg != "" {
 		problems.Addf(posAt(string(data), offset), "reading YAML: %s", msg)
-		return nil
+		return nil, false
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
-	var doc, second yaml.Node
-	switch err := dec.Decode(&doc); {
+	var first, second yaml.Node
+	switch err := dec.Decode(&first); {
 	case errors.Is(err, io.EOF):
-		return &Node{Pos: Pos{1, 1}}
+		return &Node{Pos: Pos{1, 1}}, true
 	case err != nil:
 		yamlError(err, string(data), problems)
-		return nil
+		return nil, false
 	}
-	n := convert(doc.Content[0], problems)
+	r := yamlReader{problems: problems}
+	n := r.convert(first.Content[0])
 	switch err := dec.Decode(&second); {
 	case err == nil:
 		problems.Addf(yamlPos(&second), "a second document begins here; want one")
 	case !errors.Is(err, io.EOF):
 		yamlError(err, string(data), problems)
+		return &n, false
 	}
-	return &n
+	return &n, !r.aliases
 }
 
 // unreadable finds the first byte that YAML 1.2 does not allow anywhere
@@ -86,23 +89,24 @@ var parserErrors = []string{
 
 func yamlPos(y *yaml.Node) Pos { return Pos{int32(y.Line), int32(y.Column)} }
 
-func convert(y *yaml.Node, problems *Problems) Node {
+// A yamlReader turns the library's nodes into ours.
+type yamlReader struct {
+	problems *Problems
+	aliases  bool // there are some, so that values are missing
+}
+
+func (r *yamlReader) convert(y *yaml.Node) Node {
 	n := Node{Pos: yamlPos(y)}
-	if y.Anchor != "" || y.Kind == yaml.AliasNode {
-		problems.Addf(n.Pos, "anchors and aliases (& and *) are not supported; write the value out")
-		return n
-	}
-	if explicit := y.Style&yaml.TaggedStyle != 0; explicit {
-		problems.Addf(n.Pos, "the tag %s is not supported; use quotes for a text", y.Tag)
-		return n
-	}
+	r.refuse(y)
 	switch y.Kind {
+	case yaml.AliasNode:
+		r.aliases = true
 	case yaml.MappingNode:
-		n.Kind, n.children = Map, convertMap(y, problems)
+		n.Kind, n.children = Map, r.convertMap(y)
 	case yaml.SequenceNode:
 		n.Kind, n.children = List, &children{}
 		for _, item := range y.Content {
-			n.children.items = append(n.children.items, convert(item, problems))
+			n.children.items = append(n.children.items, r.convert(item))
 		}
 	default:
 		n.Kind, n.Text = scalar(y)
@@ -110,26 +114,41 @@ func convert(y *yaml.Node, problems *Problems) Node {
 	return n
 }
 
-func convertMap(y *yaml.Node, problems *Problems) *children {
+// refuse adds a problem for what YAML has and a policy has not.
+func (r *yamlReader) refuse(y *yaml.Node) {
+	switch explicitTag := y.Style&yaml.TaggedStyle != 0; {
+	case y.Anchor != "" || y.Kind == yaml.AliasNode:
+		r.problems.Addf(yamlPos(y), "anchors and aliases (& and *) are not supported; write the value out")
+	case explicitTag:
+		r.problems.Addf(yamlPos(y), "the tag %s is not supported; use quotes for a text", y.Tag)
+	}
+}
+
+func (r *yamlReader) convertMap(y *yaml.Node) *children {
 	half := len(y.Content) / 2
 	c := &children{keys: make([]Key, half), items: make([]Node, half)}
 	for i := range half {
-		key := y.Content[2*i]
-		pos := yamlPos(key)
-		switch {
-		case key.ShortTag() == "!!merge":
-			problems.Addf(pos, "merge keys (<<) are not supported; write the entries out")
-		case key.Kind != yaml.ScalarNode || key.ShortTag() == "!!null":
-			problems.Addf(pos, "a key must be a text")
-		default:
-			convert(key, problems) // for anchors and tags
-		}
-		// A name that looks like a number or a boolean is still a name.
-		c.keys[i] = Key{key.Value, pos}
-		c.items[i] = convert(y.Content[2*i+1], problems)
+		c.keys[i] = r.key(y.Content[2*i])
+		c.items[i] = r.convert(y.Content[2*i+1])
 	}
-	duplicates(c.keys, problems)
+	duplicates(c.keys, r.problems)
 	return c
+}
+
+// key is the name of an entry. One that looks like a number or a boolean is
+// still a name.
+func (r *yamlReader) key(y *yaml.Node) Key {
+	k := Key{Name: y.Value, Pos: yamlPos(y), wrong: true}
+	switch {
+	case y.ShortTag() == "!!merge":
+		r.problems.Addf(k.Pos, "merge keys (<<) are not supported; write the entries out")
+	case y.Kind != yaml.ScalarNode || y.ShortTag() == "!!null":
+		r.problems.Addf(k.Pos, "a key must be a text")
+	default:
+		r.refuse(y)
+		k.wrong = false
+	}
+	return k
 }
 
 func scalar(y *yaml.Node) (Kind, string) {

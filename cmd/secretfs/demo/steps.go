@@ -95,7 +95,11 @@ func (t *tour) read(ctx context.Context) error {
 	if got != first {
 		return fmt.Errorf("the secret reads %d bytes and should be %d", len(got), len(first))
 	}
-	if _, err := t.run(ctx, line{args: []string{"stat", "-c", "%A %U %s bytes  %n", "secrets/db/password"}}); err != nil {
+	_, err = t.run(ctx, line{
+		shown: "stat -c '%A %U %s bytes  %n' secrets/db/password",
+		args:  []string{"stat", "-c", "%A %U %s bytes  %n", "secrets/db/password"},
+	})
+	if err != nil {
 		return err
 	}
 	return t.lastRecord(ctx)
@@ -109,10 +113,8 @@ func (t *tour) refuse(ctx context.Context) error {
 	if err := t.lastRecord(ctx); err != nil {
 		return err
 	}
-	if _, err := t.run(ctx, line{shown: "head -c 99 secrets/api-token; echo", args: []string{"head", "-c", "99", "secrets/api-token"}}); err != nil {
-		return err
-	}
-	return nil
+	_, err := t.run(ctx, line{shown: "head -c 99 secrets/api-token; echo", args: []string{"head", "-c", "99", "secrets/api-token"}})
+	return err
 }
 
 func (t *tour) rotate(ctx context.Context) error {
