@@ -19,6 +19,14 @@ const (
 	Groups Database = "group"
 )
 
+// Kind is what db holds, in English.
+func (db Database) Kind() string {
+	if db == Users {
+		return "user"
+	}
+	return string(db)
+}
+
 // ErrNoSuchName is wrapped by a Lookup's error when the name service answered,
 // and knows no such name.
 var ErrNoSuchName = errors.New("no such name")

@@ -47,6 +47,16 @@ func Parse(path string, data []byte, env Env) (*Policy, error) {
 	return p.policy, nil
 }
 
+// ControlOf is the control socket that a policy with errors names, "" where it
+// names none: the mount of such a policy may have been made before the errors.
+func ControlOf(path string, data []byte) string {
+	doc, problems := conf.Parse(path, data)
+	if doc == nil {
+		return ""
+	}
+	return conf.Open(doc, problems).Path("control", filepath.Dir(path), "")
+}
+
 // A parser turns one document into a Policy.
 type parser struct {
 	env      Env

@@ -230,3 +230,21 @@ func TestParseAccepts(t *testing.T) {
 		mustParse(t, doc)
 	}
 }
+
+// The mount of a policy that has got errors is found where it still says so.
+func TestControlOf(t *testing.T) {
+	for doc, want := range map[string]string{
+		"control: c.sock\nmont: /x\n":            "/etc/secretfs/c.sock",
+		"control: /run/c.sock\ncontrol: /x\n":    "/run/c.sock",
+		`{"control": "c", "secrets": {"": 5}}`:   "/etc/secretfs/c",
+		"contrl: c.sock\n":                       "",
+		"control: 5\n":                           "",
+		"control: ''\n":                          "",
+		"control: c.sock\nsecrets: {a: *gone}\n": "",
+		"":                                       "",
+	} {
+		if got := policy.ControlOf("/etc/secretfs/policy.yaml", []byte(doc)); got != want {
+			t.Errorf("%q: got %q, want %q", doc, got, want)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/secretfs/secretfs/fs/control"
+	"github.com/secretfs/secretfs/policy/audit"
 )
 
 func auditCommand() *cobra.Command {
@@ -21,7 +22,7 @@ func auditCommand() *cobra.Command {
 
 The log is read directly, with the files it was rotated into, so that it can be
 read without a mount when --file or --policy says where it is.`,
-		Args: show.Args,
+		Args: onlyCommands,
 		RunE: show.RunE,
 	}
 	cmd.Flags().AddFlagSet(show.Flags()) // bare `audit` is `audit show`
@@ -62,16 +63,25 @@ func (a *auditLog) path(ctx context.Context) (string, error) {
 	return status.Audit, err
 }
 
-// existing is path, of a log that is there.
-func (a *auditLog) existing(ctx context.Context) (string, error) {
+// files are those of a log that is there: what it was rotated into, and itself.
+func (a *auditLog) files(ctx context.Context) ([]string, error) {
 	path, err := a.path(ctx)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("reading the audit log: %s is not there, nothing was recorded yet", path)
-	} else if err != nil {
-		return "", fmt.Errorf("reading the audit log: %w", err)
+	info, err := os.Stat(path)
+	files := audit.Files(path)
+	switch {
+	case len(files) > 0:
+		return files, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("reading the audit log: %s is not there, nothing was recorded yet", path)
+	case err != nil:
+		return nil, fmt.Errorf("reading the audit log: %w", err)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("reading the audit log: %s is not a file", path)
+	case info.Size() > 0:
+		return nil, fmt.Errorf("reading the audit log: %s holds no audit records", path)
 	}
-	return path, nil
+	return []string{path}, nil // empty
 }

@@ -19,17 +19,17 @@ func showCommand() *cobra.Command {
 		Use:     "show",
 		Short:   "Show what was recorded",
 		Example: "  secretfs audit show --denied --since 24h\n  secretfs audit show --path 'mem0/*' --json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			f, err := filter.parse(cmd.Context())
 			if err != nil {
 				return err
 			}
-			path, err := log.existing(cmd.Context())
+			files, err := log.files(cmd.Context())
 			if err != nil {
 				return err
 			}
-			return audit.Show(cmd.Context(), f, audit.Files(path), filter.printer(cmd.OutOrStdout()))
+			return audit.Show(cmd.Context(), f, files, filter.printer(cmd.OutOrStdout()))
 		}),
 	}
 	log.flags(cmd)
@@ -44,7 +44,7 @@ func followCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "follow",
 		Short: "Show what is recorded from now on",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			f, err := filter.parse(cmd.Context())
 			if err != nil {

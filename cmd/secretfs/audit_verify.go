@@ -20,15 +20,11 @@ func verifyCommand() *cobra.Command {
 changed, removed or reordered. Exits 1 if one was, and says where. That lines
 are missing at the very end only shows by comparing the last number and hash,
 which are printed, with a copy of them that is kept elsewhere.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
-			path, err := log.existing(cmd.Context())
+			files, err := log.files(cmd.Context())
 			if err != nil {
 				return err
-			}
-			files := audit.Files(path)
-			if len(files) == 0 {
-				files = []string{path} // empty, or no log at all: Verify says which
 			}
 			report, err := audit.Verify(files...)
 			if err != nil {
@@ -61,7 +57,12 @@ func printVerdict(w io.Writer, r *audit.Report) error {
 	if len(r.Problems) > 0 {
 		verdict = "THE CHAIN IS BROKEN"
 	}
-	_, err := fmt.Fprintf(w, "%d records, %d to %d: %s; the last is %s\n", r.Records, r.First, r.Head.Seq, verdict, r.Head.Hash)
+	if r.Records == 0 && len(r.Problems) == 0 {
+		_, err := fmt.Fprintln(w, "no records yet")
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%s, %d to %d: %s; the last is %s\n",
+		count(int(r.Records), "record"), r.First, r.Head.Seq, verdict, r.Head.Hash)
 	return err
 }
 

@@ -30,7 +30,7 @@ With --resolve every secret is decrypted as well, and a verdict printed; never a
 value.
 
 Exits 3 if the policy is wrong, 1 if this machine lacks something.`,
-		Args: cobra.NoArgs,
+		Args: noPolicyArg,
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			p, err := loadPolicy(name)
 			if err != nil {

@@ -11,7 +11,7 @@ func completionCommand() *cobra.Command {
 		Use:                   "completion bash|zsh|fish",
 		Short:                 "Print the completion script of a shell",
 		Example:               "  secretfs completion bash > /etc/bash_completion.d/secretfs",
-		Args:                  cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args:                  cobra.MatchAll(between(1, 1, "shell: bash, zsh or fish"), cobra.OnlyValidArgs),
 		ValidArgs:             []string{"bash", "zsh", "fish"},
 		DisableFlagsInUseLine: true,
 		RunE: action(func(cmd *cobra.Command, args []string) error {

@@ -20,7 +20,7 @@ func demoCommand() *cobra.Command {
 a file with sops, mount it, read it, be refused, kill the worker under readers,
 rotate a secret, verify the audit log, unmount and remove everything. Needs
 sops, /dev/fuse and, for ordinary users, fusermount3.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			program, err := os.Executable()
 			if err != nil {

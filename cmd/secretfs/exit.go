@@ -60,7 +60,7 @@ func classify(err error) error {
 	case errors.Is(err, context.Canceled):
 		return exitWith(exitFailed, errors.New("interrupted"))
 	case errors.Is(err, control.ErrNoDaemon):
-		return hinted(exitNoMount, err, "start one with `secretfs mount --policy FILE`, or name its socket with --control PATH")
+		return hinted(exitNoMount, err, "start one with `secretfs mount --policy FILE`, or name the one you mean with --policy FILE or --control PATH")
 	case errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0:
 		return hinted(exitFailed, err, "a mount of the whole machine belongs to root: try again with sudo")
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -25,8 +26,11 @@ decides. Without --pid and --user it is asked for yourself.
 Nothing is read and nothing is recorded. Exits 0 if allowed and 1 if refused.`,
 		Example: `  secretfs explain mem0/token --user mem0 --unit mem0.service
   secretfs explain mem0/token --pid 4711`,
-		Args: cobra.ExactArgs(1),
+		Args: between(1, 1, "PATH"),
 		RunE: action(func(cmd *cobra.Command, args []string) error {
+			if e := req.Executable; e != "" && !filepath.IsAbs(e) {
+				return exitWith(exitUsage, fmt.Errorf("--executable %s: want an absolute path", e))
+			}
 			req.Path = args[0]
 			if req.PID == 0 && req.User == "" {
 				req.User = strconv.Itoa(os.Getuid())
@@ -64,10 +68,17 @@ func printExplanation(w io.Writer, e *control.Explanation, asJSON bool) error {
 	for _, step := range e.Steps {
 		fmt.Fprintf(w, "  %s\n", step)
 	}
-	verdict := "allowed"
-	if !e.Allowed {
-		verdict = "refused with " + e.Errno
-	}
-	_, err := fmt.Fprintf(w, "%s: %s by %s\n", e.Path, verdict, e.Rule)
+	_, err := fmt.Fprintf(w, "%s: %s\n", e.Path, verdictText(e))
 	return err
+}
+
+// verdictText is one line: whether it is allowed, and what comes of it.
+func verdictText(e *control.Explanation) string {
+	switch {
+	case !e.Allowed:
+		return "refused with " + e.Errno + ": " + e.Rule
+	case e.Errno != "":
+		return "allowed by " + e.Rule + ", but there is nothing to read: " + e.Errno
+	}
+	return "allowed by " + e.Rule
 }

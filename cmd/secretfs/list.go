@@ -14,7 +14,7 @@ func listCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List what a mount exposes, and to whom",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			entries := []control.Entry{} // prints as [], not null
 			if err := mount.call(cmd.Context(), control.CmdList, nil, &entries); err != nil {

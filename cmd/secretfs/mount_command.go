@@ -18,7 +18,7 @@ func mountCommand() *cobra.Command {
 SIGTERM and SIGINT unmount; SIGHUP reloads the policy and reopens the audit log.`,
 		Example: `  secretfs mount --policy /etc/secretfs/policy.yaml
   secretfs mount --policy policy.yaml --detach && cat $XDG_RUNTIME_DIR/secrets/token`,
-		Args: cobra.NoArgs,
+		Args: noPolicyArg,
 		RunE: action(func(*cobra.Command, []string) error { return runMount(opts) }),
 	}
 	cmd.Flags().StringVar(&opts.policy, "policy", "", "policy `FILE`")

@@ -19,7 +19,7 @@ func policyCommand() *cobra.Command {
 		Short: "Print the JSON Schema of the policy file, for editors",
 		Example: `  secretfs policy schema > policy.schema.json
   # first line of policy.yaml: yaml-language-server: $schema=policy.schema.json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			schema, err := policy.Schema(schemas)
 			if err != nil {

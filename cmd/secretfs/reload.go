@@ -13,7 +13,7 @@ func reloadCommand() *cobra.Command {
 		Short: "Read the policy again",
 		Long: `Read the policy again. One that has errors changes nothing: the errors are
 printed, shown in status, and the policy in force stays.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			return mount.call(cmd.Context(), control.CmdReload, nil, nil)
 		}),

@@ -43,7 +43,9 @@ func newRoot() *cobra.Command {
 		Long:          longHelp,
 		SilenceErrors: true, // report prints them
 		SilenceUsage:  true,
+		Version:       version, // for --version; the command tells more
 	}
+	root.SetVersionTemplate("secretfs {{.Version}}\n")
 	needsSubcommand(root)
 	root.CompletionOptions.DisableDefaultCmd = true // ours has a manual page
 	root.AddCommand(
@@ -80,12 +82,7 @@ func needsSubcommand(group *cobra.Command) {
 		if len(args) == 0 {
 			return errors.New("a command is missing")
 		}
-		err := fmt.Sprintf("no such command: %q", args[0])
-		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-			err += fmt.Sprintf(", did you mean %q?", near[0])
-		}
-		return errors.New(err)
+		return onlyCommands(cmd, args)
 	}
 	group.RunE = func(*cobra.Command, []string) error { return nil } // Args refuses first
-	group.SuggestionsMinimumDistance = 2
 }

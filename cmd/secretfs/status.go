@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,7 +17,7 @@ func statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show how a mount and its backends are doing",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			var status control.Status
 			if err := mount.call(cmd.Context(), control.CmdStatus, nil, &status); err != nil {
@@ -39,7 +40,7 @@ func printStatus(w io.Writer, s *control.Status) error {
 	fmt.Fprintf(w, "holder pid %d, worker pid %d, %d restarts, resend %s, passthrough %s\n",
 		s.HolderPID, s.WorkerPID, s.Restarts, onOff(s.Resend), onOff(s.Passthrough))
 	for _, n := range s.Notices {
-		fmt.Fprintf(w, "note: %s\n", n)
+		fmt.Fprintf(w, "note: %s\n", indented(n))
 	}
 	fmt.Fprintln(w)
 	rows := make([][]string, 0, len(s.Backends))
@@ -55,6 +56,16 @@ func printStatus(w io.Writer, s *control.Status) error {
 		rows = append(rows, []string{f.Path, f.State, f.Backend, f.Version, sizeText(f.Size), f.Error})
 	}
 	return printTable(w, "SECRET\tSTATE\tBACKEND\tVERSION\tSIZE\tERROR", rows)
+}
+
+// indented is a sentence of several lines, such as the errors of a policy, with
+// all but the first set back.
+func indented(sentence string) string {
+	lines := strings.Split(sentence, "\n")
+	for i := range lines {
+		lines[i] = plain(lines[i])
+	}
+	return strings.Join(lines, "\n      ")
 }
 
 func onOff(b bool) string {

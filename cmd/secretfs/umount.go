@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -20,7 +21,7 @@ func umountCommand() *cobra.Command {
 		Long: `Unmount, and end what served the mount. A busy mount is refused, and who is
 busy is said; --lazy takes it out of sight at once and ends it with the last
 open file. With DIR, only if that is where it is mounted.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: between(0, 1, "DIR"),
 		RunE: action(func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				if err := expectMountedAt(cmd.Context(), &target, args[0]); err != nil {
@@ -31,6 +32,7 @@ open file. With DIR, only if that is where it is mounted.`,
 			if err != nil {
 				return err
 			}
+			_ = os.Chdir("/") // or we are among those who keep it busy
 			answer, err := c.Umount(cmd.Context(), lazy)
 			if err == nil && answer.Orphaned {
 				return mount.Unmount(answer.Mount, c.Path, lazy)
@@ -48,6 +50,10 @@ func expectMountedAt(ctx context.Context, target *target, dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return fmt.Errorf("finding the directory: %w", err)
+	}
+	// The mount itself is not looked at, which may not answer.
+	if above, err := filepath.EvalSymlinks(filepath.Dir(dir)); err == nil {
+		dir = filepath.Join(above, filepath.Base(dir))
 	}
 	var status control.Status
 	if err := target.call(ctx, control.CmdStatus, nil, &status); err != nil {

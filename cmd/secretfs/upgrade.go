@@ -17,7 +17,7 @@ func upgradeCommand() *cobra.Command {
 		Long: `Replace the running holder and worker by this program, or by --program.
 The holder keeps its pid, readers notice nothing, open files stay open. Returns
 when the new worker serves.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			c, err := mount.client()
 			if err != nil {

@@ -19,7 +19,7 @@ func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version, and what this kernel offers",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			w := cmd.OutOrStdout()
 			fmt.Fprintf(w, "secretfs %s\n", version)

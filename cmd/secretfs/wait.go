@@ -21,8 +21,11 @@ func waitCommand() *cobra.Command {
 		Short:   "Wait until secrets can be read",
 		Long:    "Wait until every PATH, relative to the mount, can be read.",
 		Example: "  secretfs wait --timeout 30s mem0/token db/password",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    between(1, -1, "PATH"),
 		RunE: action(func(cmd *cobra.Command, args []string) error {
+			if timeout < 0 {
+				return exitWith(exitUsage, fmt.Errorf("--timeout %s is negative", timeout))
+			}
 			ctx, cancel := cmd.Context(), func() {}
 			if timeout > 0 {
 				ctx, cancel = context.WithTimeout(ctx, timeout)

@@ -64,15 +64,15 @@ func (r *Report) names(ctx context.Context, cfg *Config) {
 	go func() { defer close(done); names.Run(ctx) }()
 	names.Settle(ctx)
 	for _, u := range names.Unresolved() {
-		kind, uses := "user", func(perm *policy.Perm) bool {
+		uses := func(perm *policy.Perm) bool {
 			return perm.Owner == u.Name || slices.Contains(perm.Only.Users, u.Name)
 		}
 		if u.Database == policy.Groups {
-			kind, uses = "group", func(perm *policy.Perm) bool {
+			uses = func(perm *policy.Perm) bool {
 				return perm.Group == u.Name || slices.Contains(perm.Only.Groups, u.Name)
 			}
 		}
-		r.addUses(cfg.Policy, uses, "%s %s is not known here", kind, u.Name)
+		r.addUses(cfg.Policy, uses, "%s %s is not known here", u.Database.Kind(), u.Name)
 	}
 	cancel()
 	<-done

@@ -49,6 +49,9 @@ func usableMountpoint(dir string) error {
 	case !info.IsDir():
 		return fmt.Errorf("the mountpoint %s is not a directory", dir)
 	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil && real != dir {
+		return fmt.Errorf("the way to the mountpoint %s leads through a symlink: mount at %s", dir, real)
+	}
 	return nil
 }
 

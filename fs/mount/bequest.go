@@ -35,7 +35,7 @@ func (l *Link) Bequeath(ground Ground, in Inherited) (*os.File, error) {
 	select {
 	case <-l.Gone:
 	default:
-		return nil, fmt.Errorf("mounting %s: another secretfs serves it (pid %d); end that one first (secretfs umount %[1]s)", ground.Mount, ground.Holder)
+		return nil, fmt.Errorf("mounting %s: another secretfs serves it (pid %d); end that one first (secretfs umount --policy FILE)", ground.Mount, ground.Holder)
 	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -92,7 +92,7 @@ func dead(dir string) error {
 		if errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED) {
 			return nil
 		}
-		return fmt.Errorf("mounting %s: another secretfs serves it; end that one first (secretfs umount %s)", dir, dir)
+		return fmt.Errorf("mounting %s: another secretfs serves it; end that one first (secretfs umount --policy FILE)", dir)
 	case <-time.After(heartbeatDefault):
 		return fmt.Errorf("mounting %s: another secretfs holds it and does not answer; end that process, or abort it with umount -f -l %s", dir, dir)
 	}

@@ -246,7 +246,6 @@ func (w *worker) reload() error {
 		return err
 	}
 	w.settleNames(context.Background())
-	w.moved(w.gate.View().Policy, p)
 	w.gate.Swap(view)
 	w.keepPolicy(source)
 	w.warm()
@@ -254,13 +253,6 @@ func (w *worker) reload() error {
 	w.changes.addAll()
 	w.retire(old)
 	return nil
-}
-
-// moved says which changes a running worker cannot follow.
-func (w *worker) moved(old, p *policy.Policy) {
-	if old.Mount != p.Mount || old.Control != p.Control || !reflect.DeepEqual(old.Audit, p.Audit) {
-		w.notices = append(w.notices, "mount, control or audit have changed in the policy: restart secretfs to have them followed")
-	}
 }
 
 // retire closes backends that no view uses any more, once the requests that

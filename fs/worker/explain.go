@@ -32,9 +32,8 @@ func (w *worker) handleExplain(ctx context.Context, args json.RawMessage) (any, 
 	path := w.relative(r.Path)
 	e := control.Explanation{Path: path, Steps: []string{who}}
 	n, ok := view.Tree.Lookup(path)
-	if !ok || n.Kind == policy.Dir {
-		e.Errno, e.Rule = "ENOENT", "not in the policy"
-		e.Steps = append(e.Steps, fmt.Sprintf("%s: the policy has no such secret", path))
+	if why := noSecret(n, ok); why != "" {
+		e.Errno, e.Rule = "ENOENT", why
 		return e, nil
 	}
 	owned := view.Owned(n, false)
@@ -55,6 +54,17 @@ func (w *worker) handleExplain(ctx context.Context, args json.RawMessage) (any, 
 		}
 	}
 	return e, nil
+}
+
+// noSecret says why what a tree says of a path cannot be a secret, "" if it can.
+func noSecret(n policy.Node, ok bool) string {
+	switch {
+	case !ok:
+		return "the policy has no such secret"
+	case n.Kind == policy.Dir:
+		return "it is a directory; name a secret in it"
+	}
+	return ""
 }
 
 // person is who an explanation is about.

@@ -115,6 +115,10 @@ func (w *worker) handleWait(ctx context.Context, args json.RawMessage) (any, err
 		return nil, err
 	}
 	for _, path := range r.Paths {
+		n, ok := w.gate.View().Tree.Lookup(w.relative(path))
+		if why := noSecret(n, ok); why != "" {
+			return nil, fmt.Errorf("waiting for %s: %s", path, why)
+		}
 		for {
 			err := w.try(ctx, w.relative(path))
 			if err == nil {

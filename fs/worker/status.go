@@ -20,7 +20,7 @@ func (w *worker) status() control.Status {
 		ground = w.ground
 	}
 	s := control.Status{
-		Mount: ground.Mount, Policy: w.cfg.Policy, Audit: view.Policy.Audit.File,
+		Mount: ground.Mount, Policy: w.cfg.Policy, Audit: w.logged.File,
 		HolderPID: ground.Holder, WorkerPID: workerPID(), Version: w.cfg.Version, Since: ground.Since,
 		Restarts: ground.Restarts, Resend: ground.Agreed.Resend(), Passthrough: ground.Agreed.Passthrough(),
 		UpgradeError: ground.UpgradeErr,
@@ -82,8 +82,11 @@ func (w *worker) allNotices(holders []string) []string {
 	if err := w.audit.Err(); err != nil {
 		notices = append(notices, "reads are refused, because they cannot be recorded: "+err.Error())
 	}
+	if p := w.gate.View().Policy; p.Mount != w.ground.Mount || p.Control != w.ground.Control || p.Audit != w.logged {
+		notices = append(notices, "mount, control or audit have changed in the policy: unmount and mount again to have them followed")
+	}
 	for _, n := range w.names.Unresolved() {
-		notices = append(notices, fmt.Sprintf("%s %s is unknown: what belongs to it is for root only until it is known", n.Database, n.Name))
+		notices = append(notices, fmt.Sprintf("%s %s is unknown: what belongs to it is for root only until it is known", n.Database.Kind(), n.Name))
 	}
 	for _, m := range w.exes.Missing() {
 		notices = append(notices, fmt.Sprintf("executable %s is not there: nobody passes a rule that names it", m.Path))

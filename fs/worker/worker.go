@@ -60,10 +60,12 @@ type worker struct {
 	names *policy.Names
 	exes  *policy.Executables
 	audit *audit.Log
-	gate  *gate.Gate
-	proc  *caller.Proc
-	fs    *fs.FS
-	conn  *mount.Conn
+	// logged is the audit section that audit was opened with.
+	logged policy.Audit
+	gate   *gate.Gate
+	proc   *caller.Proc
+	fs     *fs.FS
+	conn   *mount.Conn
 
 	changes changes
 
@@ -146,6 +148,7 @@ func (w *worker) adopt(in mount.Inherited, view *gate.View) error {
 	if err != nil {
 		return err
 	}
+	w.logged = view.Policy.Audit
 	if w.audit, err = audit.Open(w.auditConfig(view.Policy)); err != nil {
 		return err
 	}

@@ -138,7 +138,7 @@ func TestSecondDaemonIsRefused(t *testing.T) {
 	if !errors.As(err, &ended) || ended.ExitCode() != 1 {
 		t.Errorf("a second daemon: %v, want exit code 1", err)
 	}
-	want := "mounting " + m.Dir + ": another secretfs serves it; end that one first (secretfs umount " + m.Dir + ")"
+	want := "mounting " + m.Dir + ": another secretfs serves it; end that one first (secretfs umount --policy FILE)"
 	if !strings.Contains(out, want) {
 		t.Errorf("it said:\n%s\nwant %q", out, want)
 	}
