@@ -185,11 +185,11 @@ func (w *worker) serve(ctx context.Context) error {
 			w.log.Error("serving the control socket", "error", err)
 		}
 	}()
-	w.warm()
 	go func() {
 		if err := w.link.Serving(); err != nil {
 			w.log.Error("telling the holder", "error", err)
 		}
+		w.warm() // not before: that we serve must not wait for a large file
 	}()
 	w.conn.Serve()
 	return nil
