@@ -2,9 +2,11 @@ package backend
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"time"
 
+	"github.com/secretfs/secretfs/backend/credential"
 	"github.com/secretfs/secretfs/backend/secret"
 )
 
@@ -23,18 +25,38 @@ type Legacy struct {
 	Rest []byte
 }
 
-// An Env is what a Backend may use of the process that it runs in.
-type Env struct {
-	Name     string        // the backend's name in the policy
-	Timeout  time.Duration // deadline of one fetch
-	MaxStale time.Duration // how long the last good version may be served
-	// Helper starts a helper of a kind outside of the sandbox and connects to
-	// it: one request in, one answer out. It may be nil.
-	Helper func(ctx context.Context, kind string) (net.Conn, error)
-	// Save keeps state beyond the life of this process; nil where nothing does.
-	// What it is given is then the callee's.
-	Save func(Legacy)
+// A Slot keeps state beyond the life of this process.
+type Slot struct {
+	// Save keeps l; nil where nothing can. What it is given is then the
+	// callee's.
+	Save func(l Legacy)
 	// Saved is what an earlier process saved last, or zero. Its Keys are wiped
 	// when the Opener returns.
 	Saved Legacy
+}
+
+// An Env is what a Backend may use of the process that it runs in. Funcs may be
+// nil: `secretfs check` offers less.
+type Env struct {
+	Name    string        // the backend's name in the policy
+	Timeout time.Duration // deadline of one fetch
+	Timings Timings
+	// OfflineMaxAge is how old a copy on disk may be that is served while the
+	// source cannot be reached; 0 for any age.
+	OfflineMaxAge time.Duration
+	// StateDir is a directory, mode 0700, for what may lie on a disk: ciphertext
+	// and what is no secret. Empty where there is none.
+	StateDir string
+	// Credential goes and gets a credential. It is called each time that one is
+	// needed, so that one which appears later heals. The caller destroys the
+	// Value. Without one the error wraps ErrLocked, and says what to do.
+	Credential func(ctx context.Context, s credential.Source) (*secret.Value, error)
+	// Forget drops an asked credential that turned out wrong or was good for
+	// one use.
+	Forget func(s credential.Source)
+	// Helper starts a helper of a kind outside of the sandbox and connects to
+	// it: one request in, one answer out.
+	Helper func(ctx context.Context, kind string) (net.Conn, error)
+	State  Slot
+	Log    *slog.Logger
 }

@@ -25,6 +25,14 @@ type found struct {
 	infoErr error
 }
 
+// current is the version that is served without asking, if there is one.
+func (at *found) current() backend.Version {
+	if at.info.Due {
+		return ""
+	}
+	return at.info.Version
+}
+
 // find says what is at path. It asks the policy, and backends only for what
 // they have in memory.
 func (f *FS) find(ctx context.Context, path string) (found, error) {

@@ -41,7 +41,7 @@ func serve(t testing.TB, indexed bool) (*FS, *backendtest.Memory, *store) {
 backends: {main: {type: memory}}
 secrets: {token: {backend: main}}
 `
-	me := policy.Env{Drivers: map[string]policy.Driver{"memory": func(*conf.Node, string, *conf.Problems) any { return nil }}}
+	me := policy.Env{Drivers: map[string]policy.Driver{"memory": {Settings: func(*conf.Node, string, *conf.Problems) any { return nil }}}}
 	p, err := policy.Parse("/policy.yaml", []byte(text), me)
 	if err != nil {
 		t.Fatal(err)

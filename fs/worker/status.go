@@ -57,8 +57,11 @@ func (w *worker) secretStatus(ctx context.Context, p *policy.Secret, unsound map
 	info, err := r.Stat(ctx, p.Key)
 	if err == nil {
 		s.Version, s.Size, err = string(info.Version), info.Size, info.Stale
-		if err != nil {
+		switch {
+		case err != nil:
 			s.State = string(backend.Stale)
+		case info.Version == "":
+			s.State = string(backend.Unread)
 		}
 	} else {
 		s.State = string(backend.Failed)
