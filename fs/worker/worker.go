@@ -103,6 +103,11 @@ func Run(cfg Config) error {
 	if err != nil {
 		return err
 	}
+	go w.names.Run(ctx)
+	go w.exes.Run(ctx)
+	if w.ground.Restarts == 0 { // later ones know what the first has asked for, and readers wait
+		w.settleNames(ctx)
+	}
 	if w.inherited, err = w.link.Prepared(ctx); err != nil {
 		return err
 	}
