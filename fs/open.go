@@ -218,7 +218,7 @@ func (f *FS) openBusy(o *opening, carried table.Carried, again bool) (table.Hand
 	if path, _, _ := f.cfg.Table.Path(o.id); again || f.covered(path) {
 		return f.handle(o, carried)
 	}
-	next, err := f.idle(o)
+	next, err := f.idle(o.id, o.want)
 	if err != nil {
 		return f.handle(o, carried)
 	}
@@ -227,14 +227,14 @@ func (f *FS) openBusy(o *opening, carried table.Carried, again bool) (table.Hand
 	return table.Handle{}, "", gate.Again(errStale)
 }
 
-// idle finds or makes a node of the same path that can carry the new version.
-func (f *FS) idle(o *opening) (table.NodeID, error) {
-	for _, id := range f.cfg.Table.Incarnations(o.id) {
-		if !f.cfg.Table.Busy(id) || f.cfg.Table.Carried(id).Version == string(o.want) {
+// idle finds or makes a node of n's path that can carry a version.
+func (f *FS) idle(n table.NodeID, v backend.Version) (table.NodeID, error) {
+	for _, id := range f.cfg.Table.Incarnations(n) {
+		if !f.cfg.Table.Busy(id) || f.cfg.Table.Carried(id).Version == string(v) {
 			return id, nil
 		}
 	}
-	return f.cfg.Table.AddIncarnation(o.id)
+	return f.cfg.Table.AddIncarnation(n)
 }
 
 func (f *FS) handle(o *opening, c table.Carried) (table.Handle, backend.Version, error) {
