@@ -20,7 +20,7 @@ func (w *worker) status() control.Status {
 		ground = w.ground
 	}
 	s := control.Status{
-		Mount: ground.Mount, Policy: w.cfg.Policy, Audit: w.logged.File,
+		Mount: ground.Mount, Policy: w.cfg.Policy, Audit: w.logged.File, AuditHead: control.AuditHead(w.audit.Head()),
 		HolderPID: ground.Holder, WorkerPID: workerPID(), Version: w.cfg.Version, Since: ground.Since,
 		Restarts: ground.Restarts, Resend: ground.Agreed.Resend(), Passthrough: ground.Agreed.Passthrough(),
 		UpgradeError: ground.UpgradeErr,
