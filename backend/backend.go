@@ -46,7 +46,10 @@ type Backend interface {
 // An Info is what is known of a secret without its plaintext.
 type Info struct {
 	// Size is the exact length of the plaintext in bytes, or SizeUnknown.
-	Size    int64
+	Size int64
+	// Version is what Get would give now. Whoever holds that version may serve
+	// it without asking; it is empty where Get has to be asked, because there
+	// is nothing to be had, or nothing is known.
 	Version Version
 	// Dir says that the key names a sub-tree with children.
 	Dir bool

@@ -30,7 +30,9 @@ type Slot struct {
 	// Save keeps l; nil where nothing can. What it is given is then the
 	// callee's.
 	Save func(l Legacy)
-	// Saved is what an earlier process saved last, or zero. Its Keys are wiped
+	// Saved is what a Backend of this Name saved last, in this process or an
+	// earlier one, or zero. The policy may have changed since: whether it is of
+	// the same type and place is for the Opener to find out. Its Keys are wiped
 	// when the Opener returns.
 	Saved Legacy
 }

@@ -98,7 +98,7 @@ var (
 func New(cfg Config) *Backend {
 	b := &Backend{cfg: cfg}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
-	b.saved = decodeState(cfg.Saved)
+	b.saved = decodeState(cfg.Saved, cfg.source())
 	b.cfg.Saved = backend.Legacy{}
 	return b
 }
@@ -153,14 +153,16 @@ func (b *Backend) Get(ctx context.Context, key string) (*backend.Secret, error) 
 }
 
 // Stat tells length and version of key, also while no key is at hand that
-// decrypts the file.
+// decrypts the file. A version that is too old to be served has a length only.
 func (b *Backend) Stat(ctx context.Context, key string) (backend.Info, error) {
 	doc, stale, err := b.indexed(ctx)
 	if err != nil {
 		return backend.Info{}, err
 	}
 	info, err := doc.Stat(key)
-	info.Stale = stale
+	if info.Stale = stale; stale != nil && b.outlived() {
+		info.Version = ""
+	}
 	return info, b.named(err)
 }
 
@@ -227,7 +229,13 @@ func (b *Backend) named(err error) error {
 }
 
 // expired says that the last good version is too old to be served. mu is held.
-func (b *Backend) expired() bool { return time.Since(b.since) > b.cfg.MaxStale }
+func (b *Backend) expired() bool { return b.err != nil && time.Since(b.since) > b.cfg.MaxStale }
+
+func (b *Backend) outlived() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.expired()
+}
 
 // current is the version to decrypt from.
 func (b *Backend) current(ctx context.Context) (*Document, error) {
@@ -247,7 +255,7 @@ func (b *Backend) current(ctx context.Context) (*Document, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.good == nil || b.err != nil && b.expired() {
+	if b.good == nil || b.expired() {
 		return nil, b.err
 	}
 	return b.good.doc, nil
