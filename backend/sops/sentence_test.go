@@ -54,6 +54,30 @@ func TestSentences(t *testing.T) {
 	}
 }
 
+// TestTooManyEntries refuses what would take the memory of the whole machine.
+func TestTooManyEntries(t *testing.T) {
+	n := maxNodes + 1
+	for name, c := range map[string]struct {
+		format Format
+		file   string
+	}{
+		"a flow sequence": {YAML, "a: [" + strings.Repeat("x,", n) + "]\n"},
+		"a sequence":      {YAML, "a:\n" + strings.Repeat("- x\n", n)},
+		"comments":        {YAML, strings.Repeat("#\n", n)},
+		"keys":            {YAML, strings.Repeat("? x\n", n)},
+		"documents":       {YAML, strings.Repeat("---\n", n)},
+		"old Mac lines":   {YAML, strings.Repeat("#\r", n)},
+		"an array":        {JSON, `{"a":[` + strings.Repeat("1,", n) + "1]}"},
+		"an object":       {JSON, `{"a":{` + strings.Repeat(`"b":1,`, n) + `"b":1}}`},
+		"dotenv":          {Dotenv, strings.Repeat("A=b\n", n)},
+		"ini":             {INI, strings.Repeat("a=b\n", n)},
+	} {
+		if _, err := Parse([]byte(c.file), c.format); !errors.Is(err, backend.ErrCorrupt) || !strings.HasPrefix(err.Error(), "it has too many entries") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestNoFile(t *testing.T) {
 	dir := t.TempDir()
 	for file, want := range map[string]string{
