@@ -68,6 +68,7 @@ type worker struct {
 	conn   *mount.Conn
 
 	changes changes
+	said    map[string]string // backend -> error logged last; for the goroutine that tells of changes
 
 	mu        sync.Mutex        // serializes reloads and guards what follows
 	source    [sha256.Size]byte // the digest of the policy in force
@@ -79,7 +80,7 @@ type worker struct {
 // Run serves until the mount is gone. The exit code is for the holder: a
 // policy with errors is told apart with errors.As from everything else.
 func Run(cfg Config) error {
-	w := &worker{cfg: cfg, opened: make(map[string]*opened)}
+	w := &worker{cfg: cfg, opened: make(map[string]*opened), said: make(map[string]string)}
 	w.log = slog.New(slog.NewTextHandler(newQueue(os.Stderr), nil))
 	system := os.Geteuid() == 0
 	if err := secret.Harden(system); err != nil {
