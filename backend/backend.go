@@ -47,14 +47,13 @@ type Backend interface {
 type Info struct {
 	// Size is the exact length of the plaintext in bytes, or SizeUnknown.
 	Size int64
-	// Version is what Get would give now. Whoever holds that version may serve
-	// it without asking; it is empty where Get has to be asked, because there
-	// is nothing to be had, or nothing is known.
+	// Version is what Get would give now, unless Due says that it has to be
+	// asked. Whoever holds that version may serve it.
 	Version Version
 	// Dir says that the key names a sub-tree with children.
 	Dir bool
 	// Due says that Version was right when it was last fetched, and has to be
-	// asked for again before it is served.
+	// asked for again before it is served: it may have changed, or be too old.
 	Due bool
 	// Stale, if not nil, says why Version is the last good version and not
 	// the newest: the newer one could not be used.

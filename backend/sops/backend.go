@@ -153,16 +153,14 @@ func (b *Backend) Get(ctx context.Context, key string) (*backend.Secret, error) 
 }
 
 // Stat tells length and version of key, also while no key is at hand that
-// decrypts the file. A version that is too old to be served has a length only.
+// decrypts the file.
 func (b *Backend) Stat(ctx context.Context, key string) (backend.Info, error) {
 	doc, stale, err := b.indexed(ctx)
 	if err != nil {
 		return backend.Info{}, err
 	}
 	info, err := doc.Stat(key)
-	if info.Stale = stale; stale != nil && b.outlived() {
-		info.Version = ""
-	}
+	info.Stale, info.Due = stale, stale != nil && b.outlived()
 	return info, b.named(err)
 }
 

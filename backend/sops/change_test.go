@@ -230,7 +230,7 @@ func TestMaxStale(t *testing.T) {
 	if _, err := f.get("a"); !errors.Is(err, backend.ErrCorrupt) {
 		t.Errorf("past max_stale: %v", err)
 	}
-	if info, err := f.Stat(t.Context(), "a"); err != nil || info.Version != "" || info.Size != 3 {
+	if info, err := f.Stat(t.Context(), "a"); err != nil || !info.Due || info.Size != 3 {
 		t.Errorf("past max_stale: Stat gives %+v, %v: whoever holds that version goes on serving it", info, err)
 	}
 	if s, _ := f.State(); s != backend.Failed {
