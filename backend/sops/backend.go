@@ -11,6 +11,7 @@ import (
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/secret"
 	"github.com/secretfs/secretfs/backend/sops/keys"
+	"github.com/secretfs/secretfs/backend/watch"
 )
 
 // A KeySource recovers data keys. Its errors wrap the sentinels of package
@@ -67,8 +68,8 @@ type Backend struct {
 	err     error     // why the newest version is not good, nil if it is
 	since   time.Time // when err began
 
-	saved   *saved        // what another process served, until the first load
-	watch   *subscription // nil before the first load
+	saved   *saved       // what another process served, until the first load
+	watch   *watch.Watch // nil before the first load
 	watched bool
 	load    *load         // the one under way, or nil
 	stale   bool          // the file changed after that one had read it
@@ -112,11 +113,12 @@ func (b *Backend) watching() {
 	if begun {
 		return
 	}
-	s := subscribe(append([]string{b.cfg.File}, b.cfg.KeyFiles...), b.noticed)
+	w := watch.New(b.noticed)
+	w.Add(append([]string{b.cfg.File}, b.cfg.KeyFiles...)...)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.watch = s; b.ctx.Err() != nil {
-		s.close()
+	if b.watch = w; b.ctx.Err() != nil {
+		w.Close()
 	}
 }
 
@@ -125,7 +127,7 @@ func (b *Backend) watching() {
 func (b *Backend) Close() error {
 	b.cancel()
 	b.mu.Lock()
-	b.watch.close()
+	b.watch.Close()
 	if b.good != nil {
 		b.good.dataKey.Destroy()
 	}

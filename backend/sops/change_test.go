@@ -7,8 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/secretfs/secretfs/backend"
 	"golang.org/x/sys/unix"
+
+	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/watch"
 )
 
 // eventually waits for what inotify brings. The limit is a guard against hanging.
@@ -85,7 +87,7 @@ func TestChanges(t *testing.T) {
 			write(t, file, sample(t, "one"))
 			return file, func(content []byte, _ string) {
 				os.Remove(file)
-				time.Sleep(2 * debounce)
+				time.Sleep(2 * watch.Debounce)
 				write(t, file, content)
 			}
 		},
@@ -136,7 +138,7 @@ func TestChanges(t *testing.T) {
 			write(t, filepath.Join(mkdir(t, d), "s.yaml"), sample(t, "one"))
 			return filepath.Join(d, "s.yaml"), func(content []byte, _ string) {
 				os.RemoveAll(top)
-				time.Sleep(2 * debounce)
+				time.Sleep(2 * watch.Debounce)
 				write(t, filepath.Join(mkdir(t, d), "s.yaml"), content)
 			}
 		},
