@@ -15,13 +15,16 @@ import (
 // load fetches the value and makes the node carry it, as a backing file where
 // the kernel reads by itself, else as a snapshot. The caller holds the path's
 // lock and knows that no open handle stands in the way.
-func (f *FS) load(ctx context.Context, o *opening) (table.Carried, error) {
+func (f *FS) load(ctx context.Context, o opening) (table.Carried, error) {
 	old := f.cfg.Table.Carried(o.id)
-	s, err := o.get(ctx)
+	s, err := o.fetch(ctx)
+	if err != nil && o.init && old.Object != 0 && Errno(err) == unix.ETIMEDOUT {
+		return old, nil
+	}
 	if err != nil {
 		return table.Carried{}, err
 	}
-	defer o.fetched.destroy()
+	defer s.Value.Destroy()
 	if old.Object != 0 && s.Version != "" && old.Version == string(s.Version) {
 		return old, nil
 	}

@@ -4,7 +4,6 @@ import (
 	"hash/maphash"
 	"slices"
 	"strings"
-	"time"
 )
 
 // A NodeKind tells the kinds of node of the mount apart.
@@ -31,8 +30,6 @@ type Node struct {
 	DirMode uint32
 	Backend string
 	Key     string
-	// Wait is how long a reader waits for a backend that is not up yet.
-	Wait time.Duration
 }
 
 // A Child is one entry of a directory.
@@ -229,7 +226,7 @@ func (t *Tree) node(node uint32) Node {
 		return Node{Kind: Dir, Perm: d.perm, DirMode: d.mode, Backend: d.backend, Key: d.key}
 	}
 	s := &t.policy.Secrets[node]
-	return Node{Kind: File, Perm: s.Perm, Backend: s.Backend, Key: s.Key, Wait: s.Wait}
+	return Node{Kind: File, Perm: s.Perm, Backend: s.Backend, Key: s.Key}
 }
 
 // Ancestors appends to list the directories on the way to path, the root of the

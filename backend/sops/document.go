@@ -1,7 +1,6 @@
 package sops
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -54,9 +53,6 @@ func parseFile(file []byte, format Format) (docs []node, meta *metadata, err err
 	}
 	if len(file) > maxFile {
 		return nil, nil, fmt.Errorf("it is larger than %d bytes", maxFile)
-	}
-	if (format == Dotenv || format == INI) && bytes.Count(file, []byte{'\n'}) > maxNodes {
-		return nil, nil, errNodes
 	}
 	switch format {
 	case YAML:

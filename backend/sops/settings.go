@@ -5,6 +5,8 @@ import (
 	_ "embed"
 	"encoding/json"
 	"net"
+	"net/url"
+	"strings"
 
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/sops/keys"
@@ -26,7 +28,7 @@ type Settings struct {
 // Decode reads Settings from an entry of `backends:` in a policy file that lies
 // in dir. All problems go to report; it reads no other file.
 func Decode(n *conf.Node, dir string, report *conf.Problems) any {
-	f := conf.Open(n, report, "file", "format", "age", "identities", "gnupg")
+	f := conf.Open(n, report, "file", "format", "age", "identities", "gnupg", "vault", "helpers")
 	var s Settings
 	if s.File = f.Path("file", dir, ""); f.Get("file") == nil {
 		f.Addf("file", "file is missing")
@@ -44,7 +46,38 @@ func Decode(n *conf.Node, dir string, report *conf.Problems) any {
 	gnupg := f.Map("gnupg", "home", "ssh_key_files")
 	s.Keys.GnupgHome = gnupg.Path("home", dir, "")
 	s.Keys.PGPSSHKeyFiles = gnupg.Paths("ssh_key_files", dir)
+	vault := f.Map("vault", "addresses")
+	if vault.Get("addresses") != nil {
+		s.Keys.VaultAddresses = append([]string{}, vault.Texts("addresses", checkVaultAddress)...)
+	}
+	s.Keys.HelperUser = helperUser(f.Map("helpers", "user"))
 	return s
+}
+
+// helperUser reads a name or a number.
+func helperUser(f conf.Fields) string {
+	n := f.Get("user")
+	if n == nil {
+		return ""
+	}
+	if n.Kind == conf.Number && strings.Trim(n.Text, "0123456789") == "" {
+		return n.Text
+	}
+	user := f.Required("user")
+	if strings.ContainsAny(user, ":/\n\x00") || len(user) > 256 {
+		f.Addf("user", "no user can be called %q", user)
+	}
+	return user
+}
+
+// checkVaultAddress says what is wrong with an address. Others could mean
+// something else in sops' own list of them.
+func checkVaultAddress(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.ContainsAny(address, ", ") {
+		return "expected the address of a Vault server, such as https://vault.example.org:8200"
+	}
+	return ""
 }
 
 // Open is the backend.Opener of this package. It reads nothing yet.
@@ -56,12 +89,14 @@ func Open(config any, env backend.Env) (backend.Backend, error) {
 	}
 	ring := keys.New(s.Keys, run)
 	return New(Config{
-		File: s.File, Format: s.Format, Keys: ring, KeyFiles: ring.Sources(), MaxStale: env.Timings.Default.MaxStale,
-		Save: env.State.Save, Saved: env.State.Saved,
+		File: s.File, Format: s.Format, Keys: ring, KeyFiles: ring.Sources(), MaxStale: env.MaxStale,
+		Save: env.Save, Saved: env.Saved,
 	}), nil
 }
 
 // A runner is a keys.Runner.
-type runner func(ctx context.Context, kind string) (net.Conn, error)
+type runner func(ctx context.Context, call backend.HelperCall) (net.Conn, error)
 
-func (r runner) Run(ctx context.Context, kind string) (net.Conn, error) { return r(ctx, kind) }
+func (r runner) Run(ctx context.Context, call backend.HelperCall) (net.Conn, error) {
+	return r(ctx, call)
+}

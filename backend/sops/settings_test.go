@@ -29,6 +29,8 @@ file: secrets/all.json
 identities: [keys.txt, /etc/ssh/ssh_host_ed25519_key]
 age: {key_files: [a], ssh_key_files: [b], plugins_path: /p}
 gnupg: {home: gpg, ssh_key_files: [c]}
+vault: {addresses: ["https://vault.example.org:8200"]}
+helpers: {user: secrets}
 `)
 	want := Settings{
 		File: "/etc/secretfs/secrets/all.json", Format: JSON,
@@ -36,6 +38,7 @@ gnupg: {home: gpg, ssh_key_files: [c]}
 			KeyFiles:    []string{"/etc/secretfs/keys.txt", "/etc/ssh/ssh_host_ed25519_key"},
 			AgeKeyFiles: []string{"/etc/secretfs/a"}, SSHKeyFiles: []string{"/etc/secretfs/b"}, PluginsPath: "/p",
 			GnupgHome: "/etc/secretfs/gpg", PGPSSHKeyFiles: []string{"/etc/secretfs/c"},
+			HelperUser: "secrets", VaultAddresses: []string{"https://vault.example.org:8200"},
 		},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
@@ -44,12 +47,21 @@ gnupg: {home: gpg, ssh_key_files: [c]}
 	if got, err := decode(t, "file: x\nformat: ini"); err != nil || got.Format != INI {
 		t.Errorf("with a format: %+v, %v", got, err)
 	}
+	if got, err := decode(t, "file: x\nvault: {addresses: []}\nhelpers: {user: 77}"); err != nil || got.Keys.VaultAddresses == nil || got.Keys.HelperUser != "77" {
+		t.Errorf("no addresses, and a number: %+v, %v", got, err)
+	}
 	for text, want := range map[string]string{
-		"{}":                           "file is missing",
-		"file: x\nformat: toml":        `want one of yaml, json, dotenv, ini, binary; have "toml"`,
-		"file: x\nkey_files: [a]":      "unknown key",
-		"file: x\nage: {keyfiles: []}": "unknown key",
-		"file: x\nidentities: a":       "want a list",
+		"file: x\nvault: {addresses: [all]}": "expected the address of a Vault server",
+		`file: x
+vault: {addresses: ["http://a,http://b"]}`: "expected the address of a Vault server",
+		"file: x\nhelpers: {user: -1}":  "want a text",
+		"file: x\nhelpers: {user: a/b}": `no user can be called "a/b"`,
+		"file: x\nhelpers: {user: ''}":  "is empty",
+		"{}":                            "file is missing",
+		"file: x\nformat: toml":         `want one of yaml, json, dotenv, ini, binary; have "toml"`,
+		"file: x\nkey_files: [a]":       "unknown key",
+		"file: x\nage: {keyfiles: []}":  "unknown key",
+		"file: x\nidentities: a":        "want a list",
 	} {
 		if _, err := decode(t, text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
@@ -104,7 +116,7 @@ func TestOpen(t *testing.T) {
 	write(t, filepath.Join(dir, "key"), []byte(ring().identity.String()))
 	b, err := Open(Settings{
 		File: filepath.Join(dir, "s.yaml"), Format: YAML, Keys: keys.Config{KeyFiles: []string{filepath.Join(dir, "key")}},
-	}, backend.Env{Timings: backend.Timings{Default: backend.Timing{MaxStale: time.Hour}}})
+	}, backend.Env{MaxStale: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

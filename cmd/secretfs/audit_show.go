@@ -25,11 +25,7 @@ func showCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			path, err := log.path(cmd.Context())
-			if err != nil {
-				return err
-			}
-			files, err := logFiles(path)
+			files, err := log.files(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/secretfs/secretfs/backend/secret"
-	"github.com/secretfs/secretfs/backend/sops/keys"
 	"github.com/secretfs/secretfs/fs/check"
+	"github.com/secretfs/secretfs/fs/mount"
 	"github.com/secretfs/secretfs/policy"
 )
 
@@ -105,7 +105,7 @@ func printVerdicts(cmd *cobra.Command, cfg *check.Config) error {
 	if err := secret.Harden(os.Geteuid() == 0); err != nil {
 		return err
 	}
-	cfg.Helper = keys.Exec{Commands: helperCommands()}.Run
+	cfg.Helper = mount.NewHelpers(helperConfig).Run
 	var rows [][]string
 	failed := 0
 	err := check.Resolve(cmd.Context(), cfg, func(v check.Verdict) error {
@@ -127,15 +127,4 @@ func printVerdicts(cmd *cobra.Command, cfg *check.Config) error {
 		return fmt.Errorf("%d of %s cannot be read", failed, count(len(rows), "secret"))
 	}
 	return nil
-}
-
-// helperCommands are the command lines of all helpers.
-func helperCommands() map[string][]string {
-	commands := map[string][]string{}
-	for _, kind := range []string{keys.KindGPG, keys.KindPlugin, keys.KindKeys} {
-		if program, args := helperArgs(kind); program != "" {
-			commands[kind] = append([]string{program}, args...)
-		}
-	}
-	return commands
 }

@@ -4,12 +4,9 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime/debug"
 	"strconv"
 
-	"github.com/secretfs/secretfs/backend/sops/keys"
 	"github.com/secretfs/secretfs/fs/mount"
 )
 
@@ -23,7 +20,7 @@ func runHolder(args []string) int {
 	debug.SetGCPercent(50)
 	err := mount.Run(mount.Config{
 		WorkerArgs: []string{"worker", args[0]},
-		HelperArgs: helperArgs,
+		Helpers:    helperConfig,
 		Ready:      ready(),
 		Log:        log,
 	})
@@ -49,32 +46,4 @@ func ready() func() {
 		_, _ = f.WriteString("mounted") // whoever waited may be gone
 		f.Close()
 	}
-}
-
-// helperArgs is how the helpers of each kind are started.
-func helperArgs(kind string) (program string, args []string) {
-	switch kind {
-	case keys.KindGPG, keys.KindPlugin:
-		return "/proc/self/exe", []string{"helper", kind}
-	case keys.KindKeys:
-		return keysProgram(), nil
-	}
-	return "", nil
-}
-
-// keysProgram is secretfs-keys: beside this program, else in PATH.
-func keysProgram() string {
-	const name = "secretfs-keys"
-	if self, err := os.Executable(); err == nil {
-		if beside := filepath.Join(filepath.Dir(self), name); isExecutable(beside) {
-			return beside
-		}
-	}
-	path, _ := exec.LookPath(name)
-	return path
-}
-
-func isExecutable(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }

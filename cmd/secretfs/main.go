@@ -12,6 +12,7 @@ var roles = map[string]func(args []string) int{
 	"worker": runWorker,
 	"holder": runHolder,
 	"helper": runHelper,
+	"become": runBecome,
 }
 
 func main() {

@@ -23,7 +23,7 @@ type Config struct {
 	// Needs tells, by backend type, the files that a backend reads.
 	Needs map[string]func(config any) []string
 	// Helper starts helpers for Resolve; see backend.Env.
-	Helper func(ctx context.Context, kind string) (net.Conn, error)
+	Helper func(ctx context.Context, call backend.HelperCall) (net.Conn, error)
 	// Lookup finds users and groups that are not in the files below /etc.
 	Lookup policy.Lookup
 }
@@ -94,12 +94,11 @@ func Machine(ctx context.Context, cfg *Config) (*Report, error) {
 }
 
 // open opens the backends of a policy.
-func open(cfg *Config, helper func(context.Context, string) (net.Conn, error)) (*backend.Set, error) {
+func open(cfg *Config, helper func(context.Context, backend.HelperCall) (net.Conn, error)) (*backend.Set, error) {
 	var all []*backend.Resolver
 	for _, b := range cfg.Policy.Backends {
 		opened, err := cfg.Openers[b.Type](b.Config, backend.Env{
-			Name: b.Name, Timeout: b.Timeout, OfflineMaxAge: b.OfflineMaxAge, Helper: helper,
-			Timings: backend.Timings{Default: backend.Timing{TTL: b.TTL, MaxStale: b.MaxStale}},
+			Name: b.Name, Timeout: b.Timeout, MaxStale: b.MaxStale, Helper: helper,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("opening backend %s: %w", b.Name, err)
@@ -109,6 +108,6 @@ func open(cfg *Config, helper func(context.Context, string) (net.Conn, error)) (
 	return backend.NewSet(all...)
 }
 
-func noHelper(_ context.Context, kind string) (net.Conn, error) {
-	return nil, fmt.Errorf("starting helper %s: not without --resolve", kind)
+func noHelper(_ context.Context, call backend.HelperCall) (net.Conn, error) {
+	return nil, fmt.Errorf("starting helper %s: not without --resolve", call.Kind)
 }

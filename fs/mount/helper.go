@@ -1,10 +1,8 @@
 package mount
 
 import (
+	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,28 +23,26 @@ func (h *Holder) handleHelper(m *message) (answer, error) {
 	if len(m.files) != 1 {
 		return answer{}, fmt.Errorf("starting helper %s: got %d descriptors, expected one", r.Kind, len(m.files))
 	}
-	program, args := h.cfg.HelperArgs(r.Kind)
-	if program == "" {
-		return answer{body: helperAnswer{Missing: true}}, nil
+	ctx, cancel := context.WithTimeout(context.Background(), helperTime(r.Milli))
+	defer cancel()
+	h.mu.Lock()
+	dir := h.m.dir
+	h.mu.Unlock()
+	missing, _, err := h.helpers.start(ctx, r.Backend, dir, r.HelperCall, m.files[0])
+	return answer{body: helperAnswer{Missing: missing}}, err
+}
+
+func helperTime(milli int64) time.Duration {
+	d := min(time.Duration(milli)*time.Millisecond, maxHelperTime)
+	if d <= 0 {
+		return maxHelperTime
 	}
-	cmd := exec.Command(program, args...)
-	cmd.ExtraFiles, cmd.Stderr = m.files, os.Stderr // the socket is descriptor 3
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	cmd.Dir = "/"
-	if err := cmd.Start(); err != nil {
-		return answer{}, fmt.Errorf("starting helper %s: %w", r.Kind, err)
-	}
-	deadline := min(time.Duration(r.Milli)*time.Millisecond, maxHelperTime)
-	if deadline <= 0 {
-		deadline = maxHelperTime
-	}
-	timer := time.AfterFunc(deadline, func() {
-		// Its own session: whatever it has started goes with it.
-		_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
-	})
-	go func() {
-		_ = cmd.Wait()
-		timer.Stop()
-	}()
-	return answer{body: helperAnswer{}}, nil
+	return d
+}
+
+// hungUp says that nobody waits at the other end of a socket any more.
+func hungUp(fd uintptr) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n > 0 && fds[0].Revents&(unix.POLLHUP|unix.POLLRDHUP) != 0
 }

@@ -30,9 +30,8 @@ func (e *ExitError) Error() string { return fmt.Sprintf("worker ended with exit 
 type Config struct {
 	// WorkerArgs are the arguments that make this program a worker.
 	WorkerArgs []string
-	// HelperArgs are the arguments that make this program a helper of a kind;
-	// for kinds that another program serves, its path is argument zero.
-	HelperArgs func(kind string) (program string, args []string)
+	// Helpers say how helpers are started.
+	Helpers HelperConfig
 	// Ready is called once, when the first worker serves.
 	Ready func()
 	Log   *slog.Logger
@@ -50,7 +49,8 @@ const (
 
 // A Holder owns the connection. See the package comment.
 type Holder struct {
-	cfg Config
+	cfg     Config
+	helpers *Helpers
 
 	mu        sync.Mutex
 	m         *mounted // nil until the first plan
@@ -87,7 +87,7 @@ func Run(cfg Config) error {
 	h := &Holder{
 		cfg: cfg, backings: make(map[int32]bool), snapshots: make(map[int32]*os.File),
 		kept: make(map[string]*os.File), stops: make(chan bool, 1), upgrades: make(chan string, 1),
-		shelf: newShelf(),
+		shelf: newShelf(), helpers: NewHelpers(cfg.Helpers),
 	}
 	if h.cfg.Heartbeat == 0 {
 		h.cfg.Heartbeat = heartbeatDefault

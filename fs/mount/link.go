@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/secretfs/secretfs/backend"
 )
 
 // ErrNoHolder is what a Link's methods return once the holder is dead. The
@@ -208,17 +210,17 @@ func (l *Link) Touch(ctx context.Context, paths []string) error {
 	return err
 }
 
-// Helper starts a helper of a kind and returns the connection to it. The error
-// wraps fs.ErrNotExist if the program is not installed.
-func (l *Link) Helper(ctx context.Context, kind string) (net.Conn, error) {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+// Helper starts a helper for a backend and returns the connection to it. The
+// error wraps fs.ErrNotExist if the program is not installed.
+func (l *Link) Helper(ctx context.Context, backendName string, call backend.HelperCall) (net.Conn, error) {
+	kind := call.Kind
+	ours, theirs, err := helperSocket()
 	if err != nil {
 		return nil, fmt.Errorf("starting helper %s: %w", kind, err)
 	}
-	ours, theirs := os.NewFile(uintptr(pair[0]), "helper"), os.NewFile(uintptr(pair[1]), "helper")
 	defer ours.Close()
 	defer theirs.Close()
-	r := helperRequest{Kind: kind}
+	r := helperRequest{HelperCall: call, Backend: backendName}
 	if deadline, ok := ctx.Deadline(); ok {
 		r.Milli = time.Until(deadline).Milliseconds()
 	}

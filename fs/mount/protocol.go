@@ -1,6 +1,10 @@
 package mount
 
-import "time"
+import (
+	"time"
+
+	"github.com/secretfs/secretfs/backend"
+)
 
 // What holder and worker say to each other. The worker calls; the holder
 // answers.
@@ -60,8 +64,9 @@ type touchRequest struct {
 }
 
 type helperRequest struct {
-	Kind  string `json:"kind"`
-	Milli int64  `json:"milli"`
+	backend.HelperCall
+	Backend string `json:"backend"` // who asks
+	Milli   int64  `json:"milli"`   // for how long it waits for the answer
 }
 
 type helperAnswer struct {

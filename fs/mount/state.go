@@ -28,6 +28,9 @@ type state struct {
 	Since    time.Time  `json:"since"`
 	// Files are descriptor numbers by name; only set over an exec.
 	Files map[string]int `json:"files,omitempty"`
+	// Helpers are those that run; only set over an exec, which leaves them
+	// children of this process.
+	Helpers []helperLeft `json:"helpers,omitempty"`
 	// Worker is the pid of the worker that serves, and WorkerStart when that
 	// process began (field 22 of proc_pid_stat(5)). Over an exec its link is
 	// among the files.
@@ -116,6 +119,7 @@ func (h *Holder) resumeExec(v string) error {
 		files[name] = os.NewFile(uintptr(fd), name)
 	}
 	h.take(s, files)
+	h.helpers.adopt(s.Helpers)
 	if h.shelf != nil {
 		for _, name := range s.Stored {
 			h.shelf.stored[name] = files[name] // nil: stored, and no longer needed

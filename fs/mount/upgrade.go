@@ -73,7 +73,7 @@ func (h *Holder) exec(binary string) error {
 		_ = h.shelf.store(h.files(), s) // what is missing is stored after the exec
 		s.Seq, s.Stored = h.shelf.seq, slices.Collect(maps.Keys(h.shelf.stored))
 	}
-	s.Files = make(map[string]int)
+	s.Files, s.Helpers = make(map[string]int), h.helpers.left()
 	if h.current.link != nil {
 		link, err := h.current.link.conn.File()
 		if err != nil {

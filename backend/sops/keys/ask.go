@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
+	"os"
+	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/secretfs/secretfs/backend"
@@ -15,45 +17,45 @@ import (
 // helperTime is how long one helper may take where ctx gives more.
 const helperTime = 30 * time.Second
 
-// askGPG has gpg open a pgp entry, if there is a GnuPG home.
+// askGPG has gpg open a pgp entry, if there is a GnuPG home. It runs as the
+// home's owner: gpg does what the configuration there says, and the agent that
+// it starts serves that user's other programs too.
 func (r *Ring) askGPG(ctx context.Context, k MasterKey) (*secret.Value, error) {
 	if k.Type != PGP || r.cfg.GnupgHome == "" {
 		return nil, errNoMatch
 	}
-	return r.ask(ctx, KindGPG, &Request{Key: k, GnupgHome: r.cfg.GnupgHome, GnupgProgram: r.cfg.GnupgProgram})
-}
-
-// askPlugin has plugins open an age entry: with named those that the recipient
-// names (age1NAME1…), else the others, which may well open entries for native
-// recipients, as one does that keeps native keys in a vault.
-//
-// Identities of plugins are mostly handles to a device, but a plugin may put a
-// secret into them: they go to the helper because it cannot work without.
-func (r *Ring) askPlugin(h *hand, named bool) opener {
-	return func(ctx context.Context, k MasterKey) (*secret.Value, error) {
-		var ids []string
-		for _, p := range h.plugins {
-			if strings.HasPrefix(k.Fields["recipient"], "age1"+p.name+"1") == named {
-				ids = append(ids, p.encoding)
-			}
-		}
-		if k.Type != Age || len(ids) == 0 {
-			return nil, errNoMatch
-		}
-		return r.ask(ctx, KindPlugin, &Request{Key: k, Identities: ids, PluginsPath: r.cfg.PluginsPath})
+	call := backend.HelperCall{Kind: KindGPG, User: r.cfg.HelperUser}
+	if fi, err := os.Stat(r.cfg.GnupgHome); err == nil && call.User == "" {
+		call.User = asOwner(fi.Sys().(*syscall.Stat_t).Uid)
 	}
+	return r.ask(ctx, call, &Request{Key: k, GnupgHome: r.cfg.GnupgHome, GnupgProgram: r.cfg.GnupgProgram})
 }
 
-// askCloud has secretfs-keys open everything else.
+// asOwner is the user of a helper that works with what uid owns. A user mount
+// has one user only.
+func asOwner(uid uint32) string {
+	if os.Geteuid() != 0 {
+		return ""
+	}
+	return strconv.FormatUint(uint64(uid), 10)
+}
+
+// askCloud has secretfs-keys open everything else. It needs to be nobody in
+// particular.
 func (r *Ring) askCloud(ctx context.Context, k MasterKey) (*secret.Value, error) {
 	if k.Type == Age || k.Type == PGP {
 		return nil, errNoMatch
 	}
-	return r.ask(ctx, KindKeys, &Request{Key: k})
+	call := backend.HelperCall{Kind: KindKeys, User: r.cfg.HelperUser}
+	if r.cfg.VaultAddresses != nil {
+		call.Env = []string{VaultAllowlist + "=" + allowlist(r.cfg.VaultAddresses)}
+	}
+	return r.ask(ctx, call, &Request{Key: k})
 }
 
 // ask puts one request to a new helper.
-func (r *Ring) ask(ctx context.Context, kind string, q *Request) (*secret.Value, error) {
+func (r *Ring) ask(ctx context.Context, call backend.HelperCall, q *Request) (*secret.Value, error) {
+	kind := call.Kind
 	if r.run == nil {
 		return nil, Refuse(backend.ErrLocked, "%s needs the helper %q, and none is configured", q.Key, kind)
 	}
@@ -62,7 +64,7 @@ func (r *Ring) ask(ctx context.Context, kind string, q *Request) (*secret.Value,
 	deadline, _ := ctx.Deadline()
 	q.Milliseconds = time.Until(deadline).Milliseconds()
 
-	v, err := exchange(ctx, r.run, kind, q)
+	v, err := exchange(ctx, r.run, call, q)
 	told := (*failure)(nil)
 	switch {
 	case err == nil:
@@ -78,8 +80,8 @@ func (r *Ring) ask(ctx context.Context, kind string, q *Request) (*secret.Value,
 	}
 }
 
-func exchange(ctx context.Context, run Runner, kind string, q *Request) (*secret.Value, error) {
-	conn, err := run.Run(ctx, kind)
+func exchange(ctx context.Context, run Runner, call backend.HelperCall, q *Request) (*secret.Value, error) {
+	conn, err := run.Run(ctx, call)
 	if err != nil {
 		return nil, fmt.Errorf("starting it: %w", err)
 	}

@@ -21,6 +21,11 @@ type Config struct {
 	GnupgHome string
 	// GnupgProgram is the gpg to run, "gpg" from PATH where empty.
 	GnupgProgram string
+	// HelperUser runs all helpers, where given: a name or a number.
+	HelperUser string
+	// VaultAddresses are the servers that may be sent a Vault token. Where
+	// nil, the environment of secretfs-keys decides.
+	VaultAddresses []string
 }
 
 // files are the key files in the order of trying, each once.

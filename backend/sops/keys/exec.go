@@ -11,10 +11,12 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/secretfs/secretfs/backend"
 )
 
-// Exec is a Runner that starts helpers itself, for programs that are not locked
-// up: `secretfs check --resolve`, and tests.
+// Exec is a Runner that starts helpers itself and as this process's own user,
+// for tests. What a mount does is in fs/mount.
 type Exec struct {
 	// Commands are the command lines by kind, the program first.
 	Commands map[string][]string
@@ -24,8 +26,8 @@ type Exec struct {
 
 // Run implements Runner. The helper leads a process group, which is killed when
 // the connection is closed.
-func (e Exec) Run(_ context.Context, kind string) (net.Conn, error) {
-	argv := e.Commands[kind]
+func (e Exec) Run(_ context.Context, call backend.HelperCall) (net.Conn, error) {
+	argv := e.Commands[call.Kind]
 	if len(argv) == 0 {
 		return nil, errors.New("no command is configured")
 	}
@@ -35,7 +37,10 @@ func (e Exec) Run(_ context.Context, kind string) (net.Conn, error) {
 	}
 	defer theirs.Close()
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env = e.Env
+	if cmd.Env = e.Env; cmd.Env == nil {
+		cmd.Env = os.Environ()
+	}
+	cmd.Env = append(cmd.Env[:len(cmd.Env):len(cmd.Env)], call.Env...)
 	cmd.ExtraFiles = []*os.File{theirs} // becomes HelperFD
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {

@@ -38,10 +38,12 @@ type keyFile struct {
 	material
 }
 
+func (f *keyFile) changed() bool { return stampOf(os.Stat(f.path)) != f.stamp }
+
 // load reads the file anew if it changed, or could not be read before: the cause
 // need not show in its stamp.
 func (f *keyFile) load() {
-	if !f.failed && f.stamp != (stamp{}) && stampOf(os.Stat(f.path)) == f.stamp {
+	if !f.failed && f.stamp != (stamp{}) && !f.changed() {
 		return
 	}
 	s, m, err := readKeyFile(f.path)
@@ -78,7 +80,11 @@ func readKeyFile(path string) (s stamp, m material, err error) {
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 		return s, m, bare(err)
 	}
-	return s, parseKeyFile(path, text.Bytes()[:n]), nil
+	m = parseKeyFile(path, text.Bytes()[:n])
+	for i := range m.plugins {
+		m.plugins[i].owner = fi.Sys().(*syscall.Stat_t).Uid
+	}
+	return s, m, nil
 }
 
 // bare takes operation and path off an error whose sentence begins with them.

@@ -23,6 +23,7 @@ type ageIdentity struct {
 type pluginIdentity struct {
 	name     string
 	encoding string // AGE-PLUGIN-…
+	owner    uint32 // uid of the file that it stands in
 }
 
 // material is what one key file holds.
@@ -111,7 +112,7 @@ func (m *material) parseIdentity(line []byte, origin string) (problem string) {
 		if err != nil {
 			return "malformed age plugin identity (AGE-PLUGIN-…)"
 		}
-		m.plugins = append(m.plugins, pluginIdentity{plugName, string(line)})
+		m.plugins = append(m.plugins, pluginIdentity{name: plugName, encoding: string(line)})
 	case bytes.HasPrefix(line, []byte("age1")), bytes.HasPrefix(line, []byte("ssh-")):
 		return "a public key, expected the private one"
 	default:

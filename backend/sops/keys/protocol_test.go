@@ -16,7 +16,7 @@ import (
 // A pipeRunner has solve answer in this process.
 type pipeRunner struct{ solve Solver }
 
-func (p pipeRunner) Run(context.Context, string) (net.Conn, error) {
+func (p pipeRunner) Run(context.Context, backend.HelperCall) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	go Answer(theirs, p.solve)
 	return ours, nil
@@ -25,7 +25,7 @@ func (p pipeRunner) Run(context.Context, string) (net.Conn, error) {
 // A rawRunner answers every request with the same bytes.
 type rawRunner string
 
-func (raw rawRunner) Run(context.Context, string) (net.Conn, error) {
+func (raw rawRunner) Run(context.Context, backend.HelperCall) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	go func() {
 		defer theirs.Close()

@@ -3,6 +3,8 @@ package keys
 import (
 	"context"
 	"net"
+
+	"github.com/secretfs/secretfs/backend"
 )
 
 // The kinds of helper.
@@ -15,9 +17,8 @@ const (
 // A Runner starts helpers: processes outside of the worker's sandbox that open
 // one master key each.
 type Runner interface {
-	// Run starts a helper of that kind and gives the connection to it: one
-	// request goes in, one answer comes out. Closing it ends the helper and
-	// whatever that has started. Run ends with ctx; the connection may
-	// outlive it.
-	Run(ctx context.Context, kind string) (net.Conn, error)
+	// Run starts a helper and gives the connection to it: one request goes
+	// in, one answer comes out. Closing it ends the helper and whatever that
+	// has started. Run ends with ctx; the connection may outlive it.
+	Run(ctx context.Context, call backend.HelperCall) (net.Conn, error)
 }
