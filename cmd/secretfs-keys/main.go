@@ -22,6 +22,10 @@ func main() {
 }
 
 func run() error {
+	// Else sops would send the token to any server that the file names.
+	if err := os.Setenv(keys.VaultAllowlist, keys.DefaultVaultAllowlist(os.Getenv)); err != nil {
+		return err
+	}
 	conn, err := keys.HelperConn()
 	if err != nil {
 		return err

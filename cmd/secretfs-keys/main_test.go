@@ -3,9 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,8 +46,8 @@ func services(url string) map[keys.Type]service {
 		keys.GCPKMS: {[]string{"--gcp-kms", "projects/p/locations/global/keyRings/r/cryptoKeys/k"}, func(url, token string) []string {
 			return []string{"SOPS_GCP_KMS_ENDPOINT=" + url, "SOPS_GCP_KMS_CLIENT_TYPE=rest", "GOOGLE_OAUTH_ACCESS_TOKEN=" + token}
 		}},
-		keys.VaultTransit: {[]string{"--hc-vault-transit", url + "/v1/transit/keys/k1"}, func(_, token string) []string {
-			return []string{"VAULT_TOKEN=" + token, "VAULT_MAX_RETRIES=0"}
+		keys.VaultTransit: {[]string{"--hc-vault-transit", url + "/v1/transit/keys/k1"}, func(url, token string) []string {
+			return []string{"VAULT_ADDR=" + url, "VAULT_TOKEN=" + token, "VAULT_MAX_RETRIES=0"}
 		}},
 	}
 }
@@ -51,11 +55,16 @@ func services(url string) map[keys.Type]service {
 // ring asks secretfs-keys with that environment.
 func ring(t testing.TB, env ...string) *keys.Ring {
 	t.Helper()
+	return ringOf(t, keys.Config{}, env...)
+}
+
+func ringOf(t testing.TB, cfg keys.Config, env ...string) *keys.Ring {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := keys.New(keys.Config{}, keys.Exec{
+	r := keys.New(cfg, keys.Exec{
 		Commands: map[string][]string{keys.KindKeys: {self, "secretfs-keys"}},
 		Env:      append(env, "HOME="+t.TempDir(), "PATH="+os.Getenv("PATH")),
 	})
@@ -158,7 +167,52 @@ func TestSilentServer(t *testing.T) {
 	doc.Meta.Groups[0][0].Fields["vault_address"] = "http://" + l.Addr().String()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
-	if _, err := ring(t, s.env("", token)...).DataKey(ctx, doc.Meta); !errors.Is(err, backend.ErrTimeout) {
+	if _, err := ring(t, s.env("http://"+l.Addr().String(), token)...).DataKey(ctx, doc.Meta); !errors.Is(err, backend.ErrTimeout) {
 		t.Errorf("got the error %v, expected a timeout", err)
 	}
+}
+
+// TestVaultToken has a file name a server of its own choice, which must see no
+// token; the operator names servers in several ways.
+func TestVaultToken(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	doc := keystest.Encrypt(t, "", services(c.URL)[keys.VaultTransit].env(c.URL, token), "--hc-vault-transit", c.URL+"/v1/transit/keys/k1")
+	var seen atomic.Int32
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		seen.Add(1)
+		http.Error(w, "{}", http.StatusForbidden)
+	}))
+	t.Cleanup(elsewhere.Close)
+	stray := doc.Meta
+	stray.Groups = []keys.Group{{doc.Meta.Groups[0][0]}}
+	stray.Groups[0][0].Fields = maps.Clone(stray.Groups[0][0].Fields)
+	stray.Groups[0][0].Fields["vault_address"] = elsewhere.URL
+
+	const why = "no Vault token goes to a server that only the file names"
+	for _, env := range [][]string{
+		{"VAULT_TOKEN=" + token},
+		{"VAULT_TOKEN=" + token, "VAULT_ADDR=" + c.URL},
+		{"VAULT_TOKEN=" + token, "VAULT_ADDR=" + elsewhere.URL[:len(elsewhere.URL)-1]},
+		{"VAULT_TOKEN=" + token, keys.VaultAllowlist + "=" + c.URL},
+	} {
+		refuses(t, ring(t, env...), stray, backend.ErrRejected, why)
+	}
+	if n := seen.Load(); n != 0 {
+		t.Errorf("the other server saw %d requests", n)
+	}
+	for name, r := range map[string]*keys.Ring{
+		"VAULT_ADDR": ring(t, "VAULT_TOKEN="+token, "VAULT_ADDR="+c.URL),
+		"allowlist":  ring(t, "VAULT_TOKEN="+token, "VAULT_ADDR=http://127.0.0.1:1", keys.VaultAllowlist+"=http://127.0.0.1:1,"+c.URL),
+		"policy":     ringOf(t, keys.Config{VaultAddresses: []string{c.URL}}, "VAULT_TOKEN="+token, "VAULT_ADDR=http://127.0.0.1:1"),
+	} {
+		key, err := r.DataKey(t.Context(), doc.Meta)
+		if err != nil {
+			t.Errorf("named in %s: %v", name, err)
+			continue
+		}
+		doc.Opens(t, key)
+		key.Destroy()
+	}
+	refuses(t, ringOf(t, keys.Config{VaultAddresses: []string{}}, "VAULT_TOKEN="+token, "VAULT_ADDR="+c.URL), doc.Meta, backend.ErrRejected, why)
 }

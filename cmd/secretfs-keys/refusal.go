@@ -21,6 +21,10 @@ import (
 // the library's text. AWS, for one, quotes the session token back in the text of
 // SignatureDoesNotMatch.
 func refusal(k keys.MasterKey, err error) error {
+	if strings.HasPrefix(err.Error(), "Allowlist does not allow ") {
+		return keys.Refuse(backend.ErrRejected, "%s: no Vault token goes to a server that only the file names: "+
+			"name it in vault: {addresses} of the backend, or in VAULT_ADDR", k)
+	}
 	status, code := answerOf(err)
 	told := strings.TrimSpace(fmt.Sprintf("%s (HTTP %d)", code, status))
 	switch {
