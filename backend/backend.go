@@ -27,6 +27,9 @@ type Version string
 type Secret struct {
 	Value   *secret.Value
 	Version Version
+	// Stale, if not nil, says why this is the last good value and not surely
+	// the newest.
+	Stale error
 }
 
 // A Backend fetches secrets from one configured place. Implementations are
@@ -43,10 +46,15 @@ type Backend interface {
 // An Info is what is known of a secret without its plaintext.
 type Info struct {
 	// Size is the exact length of the plaintext in bytes, or SizeUnknown.
-	Size    int64
+	Size int64
+	// Version is what Get would give now, unless Due says that it has to be
+	// asked. Whoever holds that version may serve it.
 	Version Version
 	// Dir says that the key names a sub-tree with children.
 	Dir bool
+	// Due says that Version was right when it was last fetched, and has to be
+	// asked for again before it is served: it may have changed, or be too old.
+	Due bool
 	// Stale, if not nil, says why Version is the last good version and not
 	// the newest: the newer one could not be used.
 	Stale error
@@ -81,6 +89,12 @@ type Notifier interface {
 // A Refresher is a Backend that can be told to look again now.
 type Refresher interface {
 	Refresh(ctx context.Context) error
+}
+
+// A Locker is a Backend that can forget what opens it: keys, tokens, leases,
+// cached values. It goes on working once they are at hand again.
+type Locker interface {
+	Lock(ctx context.Context) error
 }
 
 // State says how a backend as a whole is doing, as `secretfs status` shows it.

@@ -2,9 +2,11 @@ package backend
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"time"
 
+	"github.com/secretfs/secretfs/backend/credential"
 	"github.com/secretfs/secretfs/backend/secret"
 )
 
@@ -23,6 +25,18 @@ type Legacy struct {
 	Rest []byte
 }
 
+// A Slot keeps state beyond the life of this process.
+type Slot struct {
+	// Save keeps l; nil where nothing can. What it is given is then the
+	// callee's.
+	Save func(l Legacy)
+	// Saved is what a Backend of this Name saved last, in this process or an
+	// earlier one, or zero. The policy may have changed since: whether it is of
+	// the same type and place is for the Opener to find out. Its Keys are wiped
+	// when the Opener returns.
+	Saved Legacy
+}
+
 // A HelperCall names the helper that a Backend asks for, and as whom it is to
 // run. Whoever starts it decides what of that is allowed.
 type HelperCall struct {
@@ -36,19 +50,29 @@ type HelperCall struct {
 	Env []string `json:"env,omitempty"`
 }
 
-// An Env is what a Backend may use of the process that it runs in.
+// An Env is what a Backend may use of the process that it runs in. Funcs may be
+// nil: `secretfs check` offers less.
 type Env struct {
-	Name     string        // the backend's name in the policy
-	Timeout  time.Duration // deadline of one fetch
-	MaxStale time.Duration // how long the last good version may be served
+	Name    string        // the backend's name in the policy
+	Timeout time.Duration // deadline of one fetch
+	Timings Timings
+	// OfflineMaxAge is how old a copy on disk may be that is served while the
+	// source cannot be reached; 0 for any age.
+	OfflineMaxAge time.Duration
+	// StateDir is a directory, mode 0700, for what may lie on a disk: ciphertext
+	// and what is no secret. Empty where there is none.
+	StateDir string
+	// Credential goes and gets a credential. It is called each time that one is
+	// needed, so that one which appears later heals. The caller destroys the
+	// Value. Without one the error wraps ErrLocked, and says what to do.
+	Credential func(ctx context.Context, s credential.Source) (*secret.Value, error)
+	// Forget drops an asked credential that turned out wrong or was good for
+	// one use.
+	Forget func(s credential.Source)
 	// Helper starts a helper outside of the sandbox and connects to it: one
 	// request in, one answer out. It waits, no longer than ctx, while too many
-	// run. It may be nil.
+	// run.
 	Helper func(ctx context.Context, call HelperCall) (net.Conn, error)
-	// Save keeps state beyond the life of this process; nil where nothing does.
-	// What it is given is then the callee's.
-	Save func(Legacy)
-	// Saved is what an earlier process saved last, or zero. Its Keys are wiped
-	// when the Opener returns.
-	Saved Legacy
+	State  Slot
+	Log    *slog.Logger
 }

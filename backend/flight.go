@@ -88,6 +88,12 @@ func (r *Resolver) call(ctx context.Context, key string) (s *Secret, err error) 
 			err = fmt.Errorf("mistake in the driver while fetching %q: %s", key, text)
 		}
 	}()
+	select {
+	case r.slots <- struct{}{}:
+		defer func() { <-r.slots }()
+	case <-ctx.Done():
+		return nil, r.cause(ctx, key)
+	}
 	s, err = r.backend.Get(ctx, key)
 	switch {
 	case err == nil && s == nil:
@@ -148,7 +154,7 @@ func (r *Resolver) remember(f *flight) {
 		return
 	}
 	r.lastOK = time.Now()
-	if _, ok := r.backend.(Indexer); !ok {
+	if _, ok := r.backend.(Indexer); !ok && r.cache == nil {
 		r.known[f.key] = Info{Size: int64(f.secret.Value.Len()), Version: f.secret.Version}
 	}
 }
@@ -167,7 +173,7 @@ func (r *Resolver) take(f *flight) (*Secret, error) {
 	if f.waiters == 0 {
 		return f.secret, nil
 	}
-	return &Secret{Value: f.secret.Value.Share(), Version: f.secret.Version}, nil
+	return &Secret{Value: f.secret.Value.Share(), Version: f.secret.Version, Stale: f.secret.Stale}, nil
 }
 
 // leave is a waiter that does not want the outcome any more. A flight without

@@ -15,26 +15,38 @@ const DefaultTimeout = 10 * time.Second
 // which the driver has not ended. Each holds a goroutine, and perhaps a thread.
 const maxDetached = 32
 
+// maxInFlight is how many fetches of one backend run at a time where Options say
+// nothing.
+const maxInFlight = 16
+
 // Options set up a Resolver.
 type Options struct {
-	Name    string        // the backend's name in the policy, for errors
-	Timeout time.Duration // of one fetch; DefaultTimeout if not positive
+	Name     string        // the backend's name in the policy, for errors
+	Timeout  time.Duration // of one fetch; DefaultTimeout if not positive
+	InFlight int           // fetches at a time; 16 if not positive
+	Timings  Timings       // of a Remote
+	// Slot keeps the values of a Remote for the next process.
+	Slot Slot
 }
 
 // A Resolver stands in front of one Backend and sees to it that nobody waits
 // for it longer than the deadline, that readers of one key share one fetch, and
 // that a backend that does not answer is left alone for a while. Its methods are
-// safe for concurrent use. It keeps no plaintext beyond the fetch; a cache with
-// last good values for remote backends would sit between Get and flight.
+// safe for concurrent use. It keeps plaintext beyond a fetch for a Remote only.
 type Resolver struct {
 	backend Backend
 	name    string
 	timeout time.Duration
+	slots   chan struct{} // one for each fetch under way
+	cache   *cache        // nil unless backend is a Remote
+	keeper  *keeper       // nil likewise
 
 	mu       sync.Mutex
 	flights  map[string]*flight // key -> fetch that others may join
 	detached int                // flights that ended before the driver's call
 	closed   bool
+	locked   bool   // by Lock, until Unlock
+	changed  func() // who wants to know, or nil
 	breaker  breaker
 	known    map[string]Info // key -> size and version of the last Get, where backend is no Indexer
 	asked    bool            // whether any fetch has ended
@@ -47,10 +59,19 @@ func New(b Backend, o Options) *Resolver {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
 	}
-	return &Resolver{
-		backend: b, name: o.Name, timeout: o.Timeout,
+	if o.InFlight <= 0 {
+		o.InFlight = maxInFlight
+	}
+	r := &Resolver{
+		backend: b, name: o.Name, timeout: o.Timeout, slots: make(chan struct{}, o.InFlight),
 		flights: map[string]*flight{}, known: map[string]Info{},
 	}
+	if remote, ok := b.(Remote); ok {
+		r.cache = newCache(o.Timings)
+		r.cache.restore(o.Slot.Saved)
+		r.keeper = r.keep(o.Slot.Save, remote.Polls())
+	}
+	return r
 }
 
 // Name is the backend's name in the policy.
@@ -62,11 +83,36 @@ func (r *Resolver) Name() string { return r.name }
 // context.Canceled where ctx was cancelled. A deadline of ctx, like that of Options, gives
 // ErrTimeout, even if the backend itself goes on.
 func (r *Resolver) Get(ctx context.Context, key string) (*Secret, error) {
-	s, err := r.fetch(ctx, key)
+	if err := r.open(); err != nil {
+		return nil, r.named(err)
+	}
+	s, err := r.remembered(ctx, key)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("no answer for %q in the caller's time: %w", key, ErrTimeout)
 	}
 	return s, r.named(err)
+}
+
+// open says why nothing may be asked for.
+func (r *Resolver) open() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.locked {
+		return fmt.Errorf("locked by secretfs lock (secretfs unlock %s opens it): %w", r.name, ErrLocked)
+	}
+	return nil
+}
+
+// remembered answers from the cache, where there is one and it may.
+func (r *Resolver) remembered(ctx context.Context, key string) (*Secret, error) {
+	if r.cache == nil {
+		return r.fetch(ctx, key)
+	}
+	if s, err := r.cache.get(key); s != nil || err != nil {
+		return s, err
+	}
+	s, err := r.fetch(ctx, key)
+	return r.cache.settle(key, s, err)
 }
 
 func (r *Resolver) fetch(ctx context.Context, key string) (*Secret, error) {
@@ -96,6 +142,11 @@ func (r *Resolver) named(err error) error {
 // Stat tells size and version of key without fetching it. Where the backend is
 // no Indexer these are the last known ones, or SizeUnknown.
 func (r *Resolver) Stat(ctx context.Context, key string) (Info, error) {
+	if r.cache != nil {
+		if info, ok := r.cache.info(key); ok {
+			return info, nil
+		}
+	}
 	if ix, ok := r.backend.(Indexer); ok {
 		info, err := ix.Stat(ctx, key)
 		return info, r.named(err)
@@ -121,29 +172,49 @@ func (r *Resolver) List(ctx context.Context, key string) ([]Entry, error) {
 // Refresh has the backend look again now, and ends the pause after failures.
 func (r *Resolver) Refresh(ctx context.Context) error {
 	r.forgive()
+	r.invalidate()
 	if rf, ok := r.backend.(Refresher); ok {
 		return r.named(rf.Refresh(ctx))
 	}
 	return nil
 }
 
-// Notify has changed called after each change that the backend notices by
-// itself; see Notifier. It is called once, before the first Get.
+// Notify has changed called after each change that the backend, or asking it
+// again, brings to light; see Notifier. It is called once, before the first Get.
 func (r *Resolver) Notify(changed func()) {
+	r.mu.Lock()
+	r.changed = changed
+	r.mu.Unlock()
 	n, ok := r.backend.(Notifier)
 	if !ok {
 		return
 	}
 	n.Notify(func() {
 		r.forgive() // what did not work may work now
-		changed()
+		r.invalidate()
+		r.tell()
 	})
+}
+
+func (r *Resolver) tell() {
+	r.mu.Lock()
+	changed := r.changed
+	r.mu.Unlock()
+	if changed != nil {
+		changed()
+	}
 }
 
 func (r *Resolver) forgive() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.breaker = breaker{probing: r.breaker.probing}
+}
+
+func (r *Resolver) invalidate() {
+	if r.cache != nil {
+		r.cache.invalidate()
+	}
 }
 
 // Close refuses further fetches, cancels those under way and closes the
@@ -155,7 +226,10 @@ func (r *Resolver) Close() error {
 		f.cancel()
 	}
 	r.mu.Unlock()
-
+	if r.keeper != nil {
+		r.keeper.stop()
+		r.cache.close()
+	}
 	closed := make(chan error, 1)
 	go func() { closed <- r.backend.Close() }()
 	deadline := time.NewTimer(r.timeout)

@@ -20,8 +20,15 @@ type Status struct {
 // Reporter, unless it does not answer; otherwise what the last fetch said.
 func (r *Resolver) Status() Status {
 	st := r.observed()
+	if err := r.open(); err != nil {
+		st.State, st.Err = Locked, err
+		return st
+	}
 	if rp, ok := r.backend.(Reporter); ok && st.State != Failed {
 		st.State, st.Err = rp.State()
+	}
+	if st.State == Failed && r.cache != nil && r.cache.serving() {
+		st.State = Stale
 	}
 	return st
 }

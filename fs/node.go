@@ -25,6 +25,14 @@ type found struct {
 	infoErr error
 }
 
+// current is the version that is served without asking, if there is one.
+func (at *found) current() backend.Version {
+	if at.info.Due {
+		return ""
+	}
+	return at.info.Version
+}
+
 // find says what is at path. It asks the policy, and backends only for what
 // they have in memory.
 func (f *FS) find(ctx context.Context, path string) (found, error) {
@@ -104,11 +112,30 @@ func (f *FS) Lookup(cancel <-chan struct{}, header *fuse.InHeader, name string, 
 	if err != nil {
 		return fuse.Status(unix.ENOSPC)
 	}
+	if !at.dir && f.cfg.Table.Retrying(header.Pid, id) {
+		id = f.elsewhere(id, &at)
+	}
 	out.NodeId, out.Generation = uint64(id), 1
 	f.attr(at, id, &out.Attr)
 	out.SetEntryTimeout(timeout(at))
 	out.SetAttrTimeout(timeout(at))
 	return fuse.OK
+}
+
+// elsewhere is the node for a thread that was told ESTALE and looks the name up
+// again. Watchers are told of a change through nodes that may be busy with an
+// older version, to which the name leads for that moment: the thread, which may
+// not be told ESTALE twice, would read that one.
+func (f *FS) elsewhere(id table.NodeID, at *found) table.NodeID {
+	version := at.current()
+	if version == "" || !f.cfg.Table.Busy(id) || f.cfg.Table.Carried(id).Version == string(version) || f.covered(at.path) {
+		return id
+	}
+	next, err := f.idle(id, version)
+	if err != nil {
+		return id
+	}
+	return next
 }
 
 // Forget is of no consequence: ids are never used again, and FORGET can be

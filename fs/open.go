@@ -22,7 +22,10 @@ type opening struct {
 	tid    uint32
 	unique uint64
 	want   backend.Version // the version to serve; empty: whatever is fetched
+	stale  bool            // a newer one could not be had
 	fetch  gate.Fetch
+	// fetched is what it gave, if it has been called.
+	fetched fetched
 	// noatime is how overlayfs opens (fs/overlayfs/file.c). A name that leads
 	// to another node is an error to it, so it is not sent to look again.
 	noatime bool
@@ -63,7 +66,7 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 		},
 	}
 	var handle table.Handle
-	err = f.cfg.Gate.Open(ctx, request, func(ctx context.Context, fetch gate.Fetch) (v backend.Version, err error) {
+	err = f.cfg.Gate.Open(ctx, request, func(ctx context.Context, fetch gate.Fetch) (served gate.Served, err error) {
 		if c.Init {
 			var done context.CancelFunc
 			ctx, done = context.WithTimeout(ctx, initDeadline)
@@ -71,11 +74,12 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 		}
 		o := opening{
 			id: table.NodeID(in.NodeId), tid: in.Pid, unique: unique,
-			want: at.info.Version, fetch: fetch, init: c.Init,
+			want: at.current(), stale: at.info.Stale != nil, fetch: fetch, init: c.Init,
 			noatime: in.Flags&unix.O_NOATIME != 0,
 		}
-		handle, v, err = f.open(ctx, o)
-		return v, err
+		handle, served.Version, err = f.open(ctx, &o)
+		served.Stale = o.stale
+		return served, err
 	})
 	if err != nil {
 		if handle.FH != 0 {
@@ -105,7 +109,7 @@ func callerNeeds(n policy.Needs) caller.Needs {
 }
 
 // open makes a handle that reads one version.
-func (f *FS) open(ctx context.Context, o opening) (table.Handle, backend.Version, error) {
+func (f *FS) open(ctx context.Context, o *opening) (table.Handle, backend.Version, error) {
 	if h, v, ok := f.openCurrent(o); ok {
 		return h, v, nil
 	}
@@ -117,9 +121,10 @@ func (f *FS) open(ctx context.Context, o opening) (table.Handle, backend.Version
 	again := f.cfg.Table.TakeRetry(o.tid, o.id, o.unique)
 	carried := f.cfg.Table.Carried(o.id)
 	if carried.Object != 0 && o.want == "" {
-		// Who had the lock before us may have learnt what is current.
-		at, _ := f.findNode(ctx, uint64(o.id))
-		o.want = at.info.Version
+		if err := f.learn(ctx, o, lock); err != nil {
+			return f.lastValue(o, carried, err)
+		}
+		defer o.fetched.destroy()
 	}
 	if o.wants(carried) {
 		return f.handle(o, carried)
@@ -129,14 +134,59 @@ func (f *FS) open(ctx context.Context, o opening) (table.Handle, backend.Version
 	}
 	lock.slow.Store(true)
 	if carried, err = f.load(ctx, o); err != nil {
-		return table.Handle{}, "", err
+		return f.lastValue(o, f.cfg.Table.Carried(o.id), err)
 	}
 	return f.handle(o, carried)
 }
 
+// lastValue is what a PID 1 gets that would have to wait longer.
+func (f *FS) lastValue(o *opening, carried table.Carried, err error) (table.Handle, backend.Version, error) {
+	if o.init && carried.Object != 0 && Errno(err) == unix.ETIMEDOUT {
+		return f.handle(o, carried)
+	}
+	return table.Handle{}, "", err
+}
+
+// learn finds out which version is to be served, where memory does not tell.
+func (f *FS) learn(ctx context.Context, o *opening, lock *pathLock) error {
+	// Who had the lock before us may have learnt what is current.
+	at, _ := f.findNode(ctx, uint64(o.id))
+	if o.want = at.current(); o.want != "" {
+		return nil
+	}
+	lock.slow.Store(true)
+	s, err := o.get(ctx)
+	if err == nil {
+		o.want = s.Version
+	}
+	return err
+}
+
+// get fetches the value, once.
+func (o *opening) get(ctx context.Context) (*backend.Secret, error) {
+	if o.fetched.secret != nil {
+		return o.fetched.secret, nil
+	}
+	s, err := o.fetch(ctx)
+	if err == nil {
+		o.fetched.secret, o.stale = s, s.Stale != nil
+	}
+	return s, err
+}
+
+// A fetched value is wiped when its OPEN is answered.
+type fetched struct{ secret *backend.Secret }
+
+func (f *fetched) destroy() {
+	if f.secret != nil {
+		f.secret.Value.Destroy()
+		f.secret = nil
+	}
+}
+
 // openCurrent opens the version that is wanted if the node carries it, side by
 // side with others who do the same.
-func (f *FS) openCurrent(o opening) (h table.Handle, v backend.Version, ok bool) {
+func (f *FS) openCurrent(o *opening) (h table.Handle, v backend.Version, ok bool) {
 	lock, ok := f.locks.share(f.cfg.Table.Primary(o.id))
 	if !ok {
 		return h, v, false
@@ -164,11 +214,11 @@ func (o *opening) wants(c table.Carried) bool {
 // node and gets the older version: never a second ESTALE, which would reach the
 // program. Where another node would break something (overlayfs, a mount on top)
 // it is the older version at once.
-func (f *FS) openBusy(o opening, carried table.Carried, again bool) (table.Handle, backend.Version, error) {
+func (f *FS) openBusy(o *opening, carried table.Carried, again bool) (table.Handle, backend.Version, error) {
 	if path, _, _ := f.cfg.Table.Path(o.id); again || f.covered(path) {
 		return f.handle(o, carried)
 	}
-	next, err := f.idle(o)
+	next, err := f.idle(o.id, o.want)
 	if err != nil {
 		return f.handle(o, carried)
 	}
@@ -177,17 +227,17 @@ func (f *FS) openBusy(o opening, carried table.Carried, again bool) (table.Handl
 	return table.Handle{}, "", gate.Again(errStale)
 }
 
-// idle finds or makes a node of the same path that can carry the new version.
-func (f *FS) idle(o opening) (table.NodeID, error) {
-	for _, id := range f.cfg.Table.Incarnations(o.id) {
-		if !f.cfg.Table.Busy(id) || f.cfg.Table.Carried(id).Version == string(o.want) {
+// idle finds or makes a node of n's path that can carry a version.
+func (f *FS) idle(n table.NodeID, v backend.Version) (table.NodeID, error) {
+	for _, id := range f.cfg.Table.Incarnations(n) {
+		if !f.cfg.Table.Busy(id) || f.cfg.Table.Carried(id).Version == string(v) {
 			return id, nil
 		}
 	}
-	return f.cfg.Table.AddIncarnation(o.id)
+	return f.cfg.Table.AddIncarnation(n)
 }
 
-func (f *FS) handle(o opening, c table.Carried) (table.Handle, backend.Version, error) {
+func (f *FS) handle(o *opening, c table.Carried) (table.Handle, backend.Version, error) {
 	h := table.Handle{Node: o.id, Object: c.Object, Size: c.Size}
 	var err error
 	if h.FH, err = f.cfg.Table.Open(o.unique, h); err != nil {
@@ -205,7 +255,7 @@ func (f *FS) handle(o opening, c table.Carried) (table.Handle, backend.Version, 
 // the node carries.
 func (f *FS) outdated(id table.NodeID, c table.Carried) bool {
 	at, err := f.findNode(context.Background(), uint64(id))
-	return err == nil && at.infoErr == nil && at.info.Version != backend.Version(c.Version)
+	return err == nil && at.infoErr == nil && at.info.Version != "" && at.info.Version != backend.Version(c.Version)
 }
 
 // Release answers FUSE_RELEASE, which can come twice.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/backendtest"
@@ -41,7 +42,7 @@ func serve(t testing.TB, indexed bool) (*FS, *backendtest.Memory, *store) {
 backends: {main: {type: memory}}
 secrets: {token: {backend: main}}
 `
-	me := policy.Env{Drivers: map[string]policy.Driver{"memory": func(*conf.Node, string, *conf.Problems) any { return nil }}}
+	me := policy.Env{Drivers: map[string]policy.Driver{"memory": {Settings: func(*conf.Node, string, *conf.Problems) any { return nil }}}}
 	p, err := policy.Parse("/policy.yaml", []byte(text), me)
 	if err != nil {
 		t.Fatal(err)
@@ -155,6 +156,38 @@ func burst(t *testing.T, indexed bool) {
 		if id != 1 {
 			t.Fatalf("open %d reads from backing file %d, want 1", i, id)
 		}
+	}
+}
+
+// A name may lead back to a busy node for a moment, between the ESTALE and the
+// LOOKUP that follows it: the reader gets the new version all the same.
+func TestRetryFindsTheNewVersionWhereverTheNameLeads(t *testing.T) {
+	f, values, s := serve(t, true)
+	node := lookup(t, f)
+	open := func(node, unique uint64) (fuse.OpenOut, fuse.Status) {
+		in := fuse.OpenIn{InHeader: request(node, unique)}
+		var out fuse.OpenOut
+		return out, f.Open(nil, &in, &out)
+	}
+	if _, st := open(node, 4); !st.Ok() {
+		t.Fatal(st)
+	}
+	values.Put("token", "rotated")
+	if _, st := open(node, 6); st != fuse.Status(unix.ESTALE) {
+		t.Fatalf("the busy node answers %v", st)
+	}
+	f.lead("token", table.NodeID(node)) // as Tell does
+	next := lookup(t, f)
+	if next == node {
+		t.Fatal("the name leads to the node that was stale")
+	}
+	in := fuse.OpenIn{InHeader: request(next, 8)}
+	var out fuse.OpenOut
+	if st := f.Open(nil, &in, &out); !st.Ok() || s.objects.Load() != 2 || out.BackingID != 2 {
+		t.Errorf("%v, reads from %d of %d files", st, out.BackingID, s.objects.Load())
+	}
+	if other := lookup(t, f); other != node {
+		t.Errorf("who was not told ESTALE is sent to node %d, the name leads to %d", other, node)
 	}
 }
 

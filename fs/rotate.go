@@ -37,7 +37,7 @@ func (f *FS) Changed(name string) (touched []string) {
 // a new version.
 func (f *FS) rotated(id table.NodeID, at found) bool {
 	seen, _ := f.cfg.Table.Seen(id)
-	if at.infoErr != nil || seen == string(at.info.Version) {
+	if at.infoErr != nil || at.info.Version == "" || seen == string(at.info.Version) {
 		return false
 	}
 	f.cfg.Table.See(id, string(at.info.Version), time.Now().UnixNano())

@@ -15,16 +15,13 @@ import (
 // load fetches the value and makes the node carry it, as a backing file where
 // the kernel reads by itself, else as a snapshot. The caller holds the path's
 // lock and knows that no open handle stands in the way.
-func (f *FS) load(ctx context.Context, o opening) (table.Carried, error) {
+func (f *FS) load(ctx context.Context, o *opening) (table.Carried, error) {
 	old := f.cfg.Table.Carried(o.id)
-	s, err := o.fetch(ctx)
-	if err != nil && o.init && old.Object != 0 && Errno(err) == unix.ETIMEDOUT {
-		return old, nil
-	}
+	s, err := o.get(ctx)
 	if err != nil {
 		return table.Carried{}, err
 	}
-	defer s.Value.Destroy()
+	defer o.fetched.destroy()
 	if old.Object != 0 && s.Version != "" && old.Version == string(s.Version) {
 		return old, nil
 	}

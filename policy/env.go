@@ -1,12 +1,35 @@
 package policy
 
-import "github.com/secretfs/secretfs/policy/conf"
+import (
+	"time"
 
-// A Driver decodes the settings of one type of backend: the keys that the
-// policy does not know itself. It adds what is wrong with them to report and
-// returns its configuration. Relative paths in them are relative to dir. It
-// opens no file and asks nobody. Settings belong to it.
-type Driver func(settings *conf.Node, dir string, report *conf.Problems) any
+	"github.com/secretfs/secretfs/policy/conf"
+)
+
+// A Driver decodes what the policy says about one type of backend. None of its
+// functions opens a file or asks anybody.
+type Driver struct {
+	// Settings decodes the keys of an entry of `backends:` that the policy does
+	// not know itself. It adds what is wrong with them to report and returns its
+	// configuration. Relative paths in them are relative to dir. Settings belong
+	// to it.
+	Settings func(settings *conf.Node, dir string, report *conf.Problems) any
+	// TTL is the default of `ttl:`.
+	TTL time.Duration
+	// SecretKeys are the keys that entries of `secrets:` in such a backend may
+	// have beside those of every secret.
+	SecretKeys []string
+	// Reference makes the key that the backend is asked for of what an entry at
+	// path of the mount has under SecretKeys, `key` and nothing else; nil where
+	// `key`, by default path, is it. config is what Settings returned.
+	Reference func(f conf.Fields, path string, config any) string
+	// Secrets are the paths of the mount whose secrets unlock the backend; nil
+	// where none can.
+	Secrets func(config any) []string
+	// State says whether the backend keeps files in the state directory; nil
+	// where it never does.
+	State func(config any) bool
+}
 
 // Drivers maps a backend type, as `type:` names it, to its driver.
 type Drivers map[string]Driver
@@ -18,6 +41,7 @@ type Env struct {
 	Mount     string // "/run/secrets"
 	Control   string // "/run/secretfs/control.sock"
 	AuditFile string // "/var/log/secretfs/audit.jsonl"
+	State     string // "/var/lib/secretfs"
 	// Owner and Group own what the policy gives to nobody, by name or
 	// number; "root". A mount for one user needs that user's.
 	Owner, Group string

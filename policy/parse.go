@@ -15,10 +15,13 @@ const (
 	defaultMount    = "/run/secrets"
 	defaultControl  = "/run/secretfs/control.sock"
 	defaultAudit    = "/var/log/secretfs/audit.jsonl"
+	defaultState    = "/var/lib/secretfs"
 	defaultLinger   = 30 * time.Second
 	defaultInterval = time.Second
 	defaultTimeout  = 5 * time.Second
 	defaultMaxStale = 24 * time.Hour
+	defaultOffline  = 30 * 24 * time.Hour
+	defaultInFlight = 16
 	defaultMode     = 0o400
 	defaultDirMode  = 0o755
 	rootName        = "root"
@@ -26,7 +29,7 @@ const (
 
 // The keys of the top level and of its sections.
 var (
-	topKeys   = []string{"mount", "control", "defaults", "audit", "linger", "backends", "secrets", "directories", "templates"}
+	topKeys   = []string{"mount", "control", "state", "defaults", "audit", "linger", "backends", "secrets", "directories", "templates"}
 	auditKeys = []string{"file", "sync", "interval", "journal"}
 )
 
@@ -41,6 +44,7 @@ func Parse(path string, data []byte, env Env) (*Policy, error) {
 	p := newParser(path, problems, env)
 	p.top(conf.Open(doc, p.problems, topKeys...))
 	p.conflicts()
+	p.cycles()
 	if err := p.problems.Err(); err != nil {
 		return nil, err
 	}
@@ -66,6 +70,7 @@ type parser struct {
 	// backends maps a backend's name to the one copy of it that the policy
 	// keeps.
 	backends map[string]string
+	places   map[string]conf.Pos // of backends, by name
 	perms    interner
 }
 
@@ -76,6 +81,7 @@ func newParser(path string, problems *conf.Problems, env Env) *parser {
 		problems: problems,
 		policy:   &Policy{File: path},
 		backends: map[string]string{},
+		places:   map[string]conf.Pos{},
 		perms:    interner{perms: map[string]*Perm{}},
 	}
 }
@@ -83,10 +89,12 @@ func newParser(path string, problems *conf.Problems, env Env) *parser {
 func (p *parser) top(f conf.Fields) {
 	p.policy.Mount = strings.Clone(p.mount(f))
 	p.policy.Control = strings.Clone(f.Path("control", p.dir, cmp.Or(p.env.Control, defaultControl)))
+	p.policy.State = strings.Clone(f.Path("state", p.dir, cmp.Or(p.env.State, defaultState)))
 	p.policy.Linger = f.Duration("linger", defaultLinger)
 	audit := f.Map("audit", auditKeys...)
 	p.audit(audit)
 	p.outside(f, "control", p.policy.Control)
+	p.outside(f, "state", p.policy.State)
 	p.outside(audit, "file", p.policy.Audit.File)
 	base := &Perm{Owner: cmp.Or(p.env.Owner, rootName), Group: cmp.Or(p.env.Group, rootName), Mode: defaultMode}
 	p.policy.Default = p.perm(f.Map("defaults", permKeys...), base)

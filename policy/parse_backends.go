@@ -9,7 +9,7 @@ import (
 )
 
 // backendKeys are the keys of every backend, of whatever type.
-var backendKeys = []string{"type", "timeout", "max_stale"}
+var backendKeys = []string{"type", "timeout", "ttl", "max_stale", "offline_max_age", "in_flight"}
 
 func (p *parser) readBackends(f conf.Fields) {
 	f.Each("backends", func(key conf.Key, n *conf.Node) {
@@ -19,6 +19,7 @@ func (p *parser) readBackends(f conf.Fields) {
 		}
 		b := p.backend(key, n)
 		p.backends[b.Name] = b.Name
+		p.places[b.Name] = key.Pos
 		p.policy.Backends = append(p.policy.Backends, b)
 	})
 	slices.SortFunc(p.policy.Backends, func(a, b Backend) int { return strings.Compare(a.Name, b.Name) })
@@ -36,15 +37,18 @@ func (p *parser) backend(key conf.Key, n *conf.Node) Backend {
 	f := conf.Open(all, p.problems, keyNames(all)...)
 	b.Type = f.Required("type")
 	b.Timeout = f.Duration("timeout", defaultTimeout)
+	driver, known := p.env.Drivers[b.Type]
+	b.TTL = f.Duration("ttl", driver.TTL)
 	b.MaxStale = f.Duration("max_stale", defaultMaxStale)
+	b.OfflineMaxAge = f.Duration("offline_max_age", defaultOffline)
+	b.InFlight = f.Count("in_flight", defaultInFlight)
 	if b.Timeout < time.Millisecond {
 		f.Addf("timeout", "must be at least 1ms")
 	}
 	b.Settings = all.Without(backendKeys...)
-	driver, known := p.env.Drivers[b.Type]
 	switch {
 	case known:
-		b.Config = driver(b.Settings, p.dir, p.problems)
+		b.Config = driver.Settings(b.Settings, p.dir, p.problems)
 	case b.Type != "":
 		f.Addf("type", "unknown type of backend %q%s", b.Type, conf.Suggest(b.Type, sortedKeys(p.env.Drivers)))
 	}
@@ -66,10 +70,11 @@ func keyNames(n *conf.Node) []string {
 func (p *parser) backendOf(f conf.Fields, needed bool) string {
 	n := f.Get("backend")
 	if n == nil {
+		single := p.single()
 		switch {
 		case !needed:
-		case len(p.policy.Backends) == 1:
-			return p.policy.Backends[0].Name
+		case single != nil:
+			return single.Name
 		default:
 			f.Addf("backend", "backend is missing%s", conf.Suggest("", sortedKeys(p.backends)))
 		}
@@ -81,6 +86,25 @@ func (p *parser) backendOf(f conf.Fields, needed bool) string {
 		f.Addf("backend", "unknown backend %q%s", given, conf.Suggest(given, sortedKeys(p.backends)))
 	}
 	return name
+}
+
+// single is the backend, if there is only one: it need not be named.
+func (p *parser) single() *Backend {
+	if len(p.policy.Backends) != 1 {
+		return nil
+	}
+	return &p.policy.Backends[0]
+}
+
+// find is the backend of that name, or nil.
+func (p *parser) find(name string) *Backend {
+	i, ok := slices.BinarySearchFunc(p.policy.Backends, name, func(b Backend, name string) int {
+		return strings.Compare(b.Name, name)
+	})
+	if !ok {
+		return nil
+	}
+	return &p.policy.Backends[i]
 }
 
 func sortedKeys[V any](m map[string]V) []string {

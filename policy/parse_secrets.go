@@ -2,6 +2,7 @@ package policy
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/secretfs/secretfs/policy/conf"
@@ -9,7 +10,7 @@ import (
 
 // The keys of one secret and of one directory.
 var (
-	secretKeys    = append([]string{"backend", "key"}, permKeys...)
+	secretKeys    = append([]string{"backend", "key", "ttl", "max_stale", "wait"}, permKeys...)
 	directoryKeys = append([]string{"backend", "prefix", "key", "dir_mode"}, permKeys...)
 )
 
@@ -18,18 +19,73 @@ func (p *parser) readSecrets(f conf.Fields) {
 		p.policy.Secrets = make([]Secret, 0, len(n.Keys()))
 	}
 	f.Each("secrets", func(key conf.Key, n *conf.Node) {
-		f := conf.OpenAt(n, key.Pos, p.problems, secretKeys...)
-		s := Secret{Backend: p.backendOf(f, true), Perm: p.perm(f, p.policy.Default), Pos: key.Pos}
+		f := conf.OpenAt(n, key.Pos, p.problems, p.secretKeys(n)...)
+		s := Secret{Backend: p.backendOf(f, true), Perm: p.perm(f, p.policy.Default), Wait: f.Duration("wait", 0), Pos: key.Pos}
 		var usable bool
 		if s.Path, usable = p.path(key); !usable {
 			return
 		}
-		s.Key = s.Path
-		if given := f.Text("key", s.Path); given != s.Path {
-			s.Key = strings.Clone(given)
-		}
+		b := p.find(s.Backend)
+		s.Key = p.reference(f, b, s.Path)
+		p.timing(f, b, s.Key)
 		p.policy.Secrets = append(p.policy.Secrets, s)
 	})
+}
+
+// secretKeys are the keys that the entry n may have: which ones depends on the
+// type of its backend.
+func (p *parser) secretKeys(n *conf.Node) []string {
+	b := p.single()
+	if given := n.Get("backend"); given != nil {
+		b = p.find(given.Text)
+	}
+	if b == nil {
+		return p.anySecretKeys() // that there is no such backend is said already
+	}
+	own := p.env.Drivers[b.Type].SecretKeys
+	if len(own) == 0 {
+		return secretKeys
+	}
+	return append(own[:len(own):len(own)], secretKeys...)
+}
+
+// anySecretKeys are the keys of secrets in backends of all types.
+func (p *parser) anySecretKeys() []string {
+	keys := slices.Clone(secretKeys)
+	for _, name := range sortedKeys(p.env.Drivers) {
+		keys = append(keys, p.env.Drivers[name].SecretKeys...)
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// reference is the key under which b knows the secret at path.
+func (p *parser) reference(f conf.Fields, b *Backend, path string) string {
+	if b != nil {
+		if driver := p.env.Drivers[b.Type]; driver.Reference != nil {
+			return strings.Clone(driver.Reference(f, path, b.Config))
+		}
+	}
+	if given := f.Text("key", path); given != path {
+		return strings.Clone(given)
+	}
+	return path
+}
+
+// timing reads what a secret has of its own. Where two secrets have one key the
+// stricter values hold for both.
+func (p *parser) timing(f conf.Fields, b *Backend, key string) {
+	if f.Get("ttl") == nil && f.Get("max_stale") == nil || b == nil {
+		return
+	}
+	t := Timing{TTL: f.Duration("ttl", b.TTL), MaxStale: f.Duration("max_stale", b.MaxStale)}
+	if other, ok := b.Timings[key]; ok {
+		t = Timing{TTL: min(t.TTL, other.TTL), MaxStale: min(t.MaxStale, other.MaxStale)}
+	}
+	if b.Timings == nil {
+		b.Timings = map[string]Timing{}
+	}
+	b.Timings[key] = t
 }
 
 func (p *parser) readDirectories(f conf.Fields) {

@@ -13,11 +13,11 @@ import (
 )
 
 // drivers knows one type of backend, "sops", with the one key "file".
-var drivers = policy.Drivers{"sops": func(settings *conf.Node, dir string, report *conf.Problems) any {
+var drivers = policy.Drivers{"sops": {Settings: func(settings *conf.Node, dir string, report *conf.Problems) any {
 	f := conf.Open(settings, report, "file")
 	f.Required("file")
 	return f.Path("file", dir, "")
-}}
+}}}
 
 func parse(text string) (*policy.Policy, error) {
 	return policy.Parse("/etc/secretfs/policy.yaml", []byte(text), policy.Env{Drivers: drivers})
@@ -49,12 +49,16 @@ func TestParseExample(t *testing.T) {
 	}
 	root := &policy.Perm{Owner: "root", Group: "root", Mode: 0o400}
 	want := &policy.Policy{
-		File:     "/etc/secretfs/policy.yaml",
-		Mount:    "/run/secrets",
-		Control:  "/run/secretfs/control.sock",
-		Audit:    policy.Audit{File: "/var/log/secretfs/audit.jsonl", Sync: "interval", Interval: time.Second, Journal: true},
-		Linger:   30 * time.Second,
-		Backends: []policy.Backend{{Name: "main", Type: "sops", Timeout: 5 * time.Second, MaxStale: 24 * time.Hour, Config: "/etc/secretfs/secrets.yaml"}},
+		File:    "/etc/secretfs/policy.yaml",
+		Mount:   "/run/secrets",
+		Control: "/run/secretfs/control.sock",
+		State:   "/var/lib/secretfs",
+		Audit:   policy.Audit{File: "/var/log/secretfs/audit.jsonl", Sync: "interval", Interval: time.Second, Journal: true},
+		Linger:  30 * time.Second,
+		Backends: []policy.Backend{{
+			Name: "main", Type: "sops", Timeout: 5 * time.Second, MaxStale: 24 * time.Hour,
+			OfflineMaxAge: 720 * time.Hour, InFlight: 16, Config: "/etc/secretfs/secrets.yaml",
+		}},
 		Secrets: []policy.Secret{
 			{Path: "apps/legacy/password", Backend: "main", Key: "apps/legacy/password", Perm: &policy.Perm{Owner: "legacy", Group: "root", Mode: 0o400}},
 			{Path: "backup/passphrase", Backend: "main", Key: "backup/passphrase", Perm: &policy.Perm{
@@ -136,11 +140,11 @@ secrets:
 // does not depend on the document.
 func TestDriver(t *testing.T) {
 	var settings *conf.Node
-	env := policy.Env{Drivers: policy.Drivers{"x": func(n *conf.Node, dir string, report *conf.Problems) any {
+	env := policy.Env{Drivers: policy.Drivers{"x": {Settings: func(n *conf.Node, dir string, report *conf.Problems) any {
 		settings = n
 		conf.Open(n, report, "a").Addf("b", "in %s", dir)
 		return nil
-	}}}
+	}}}}
 	_, err := policy.Parse("/d/f", []byte("backends:\n  m:\n    timeout: 1s\n    type: x\n    max_stale: 0s\n    a: {b: c}\n"), env)
 	if err == nil || err.Error() != "/d/f:2:3: backends.m: in /d" {
 		t.Errorf("the driver's problem reads %v", err)

@@ -19,6 +19,7 @@ type Policy struct {
 	File     string
 	Mount    string
 	Control  string
+	State    string // where backends keep what may lie on a disk
 	Audit    Audit
 	Linger   time.Duration // how long a backing file outlives its last close
 	Backends []Backend     // sorted by name
@@ -49,10 +50,21 @@ type Backend struct {
 	Name     string
 	Type     string
 	Timeout  time.Duration // deadline of one fetch
+	TTL      time.Duration // how long a value is served without asking again
 	MaxStale time.Duration // how long the last good version may be served
+	// OfflineMaxAge is how old a copy on disk may be served; 0 for any age.
+	OfflineMaxAge time.Duration
+	InFlight      int // fetches at a time
+	// Timings are those of secrets that have their own, by key.
+	Timings  map[string]Timing
 	Settings *conf.Node
 	// Config is what the registered driver made of Settings.
 	Config any
+}
+
+// A Timing is what a secret has of its own where its backend has a default.
+type Timing struct {
+	TTL, MaxStale time.Duration
 }
 
 // A Secret is one file of the mount. Where it lies in a dynamic directory, it
@@ -62,7 +74,9 @@ type Secret struct {
 	Backend string
 	Key     string
 	Perm    *Perm
-	Pos     conf.Pos
+	// Wait is how long a reader waits for a backend that is not up yet.
+	Wait time.Duration
+	Pos  conf.Pos
 }
 
 // A Directory is an entry of `directories:`. One with a Backend is dynamic: a

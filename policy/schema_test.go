@@ -82,7 +82,7 @@ func TestParserTakesTheSchemasKeys(t *testing.T) {
 	} {
 		unknown := func(key string) bool {
 			driver := func(n *conf.Node, _ string, report *conf.Problems) any { return conf.Open(n, report) }
-			_, err := Parse("p", []byte(c.before+`"`+key+`":null`+c.after), Env{Drivers: Drivers{"t": driver}})
+			_, err := Parse("p", []byte(c.before+`"`+key+`":null`+c.after), Env{Drivers: Drivers{"t": {Settings: driver}}})
 			return err != nil && strings.Contains(err.Error(), "unknown key")
 		}
 		for key := range at(c.of, "properties") {

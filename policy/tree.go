@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A NodeKind tells the kinds of node of the mount apart.
@@ -30,6 +31,8 @@ type Node struct {
 	DirMode uint32
 	Backend string
 	Key     string
+	// Wait is how long a reader waits for a backend that is not up yet.
+	Wait time.Duration
 }
 
 // A Child is one entry of a directory.
@@ -226,7 +229,7 @@ func (t *Tree) node(node uint32) Node {
 		return Node{Kind: Dir, Perm: d.perm, DirMode: d.mode, Backend: d.backend, Key: d.key}
 	}
 	s := &t.policy.Secrets[node]
-	return Node{Kind: File, Perm: s.Perm, Backend: s.Backend, Key: s.Key}
+	return Node{Kind: File, Perm: s.Perm, Backend: s.Backend, Key: s.Key, Wait: s.Wait}
 }
 
 // Ancestors appends to list the directories on the way to path, the root of the

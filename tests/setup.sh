@@ -4,7 +4,7 @@
 # usage: tests/setup.sh demo | test
 set -euo pipefail
 
-# The one list of what is needed besides Go: "command package why". Tests that
+# The one list of what is needed besides Go: "command package,package why". Tests that
 # need a command with "-" in front are skipped without it.
 demo='fusermount3 fuse3 mounts-of-ordinary-users'
 test="$demo
@@ -17,7 +17,7 @@ ssh-keygen openssh-client files-for-ssh-keys
 inotifywait inotify-tools watchers-on-rotation
 -logrotate logrotate rotating-the-audit-log
 -gcc gcc the-race-detector
--systemd-nspawn systemd-container a-real-systemd-on-the-mount
+-systemd-nspawn systemd-container,libnss-systemd a-real-systemd-on-the-mount
 -dbus-daemon dbus a-real-systemd-on-the-mount"
 
 case ${1:-} in
@@ -50,8 +50,9 @@ while read -r command package why; do
 	bare=${command#-}
 	command -v "$bare" >/dev/null && continue
 	echo "setup: $bare is missing (${why//-/ })"
-	packages+=("$package")
-	[ "$bare" != "$command" ] || required+=("$package")
+	IFS=, read -ra named <<<"$package"
+	packages+=("${named[@]}")
+	[ "$bare" != "$command" ] || required+=("${named[@]}")
 done <<<"$wanted"
 [ ${#packages[@]} -gt 0 ] || exit 0
 

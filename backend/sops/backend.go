@@ -11,6 +11,7 @@ import (
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/secret"
 	"github.com/secretfs/secretfs/backend/sops/keys"
+	"github.com/secretfs/secretfs/backend/watch"
 )
 
 // A KeySource recovers data keys. Its errors wrap the sentinels of package
@@ -67,8 +68,8 @@ type Backend struct {
 	err     error     // why the newest version is not good, nil if it is
 	since   time.Time // when err began
 
-	saved   *saved        // what another process served, until the first load
-	watch   *subscription // nil before the first load
+	saved   *saved       // what another process served, until the first load
+	watch   *watch.Watch // nil before the first load
 	watched bool
 	load    *load         // the one under way, or nil
 	stale   bool          // the file changed after that one had read it
@@ -98,7 +99,7 @@ var (
 func New(cfg Config) *Backend {
 	b := &Backend{cfg: cfg}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
-	b.saved = decodeState(cfg.Saved)
+	b.saved = decodeState(cfg.Saved, cfg.source())
 	b.cfg.Saved = backend.Legacy{}
 	return b
 }
@@ -112,11 +113,12 @@ func (b *Backend) watching() {
 	if begun {
 		return
 	}
-	s := subscribe(append([]string{b.cfg.File}, b.cfg.KeyFiles...), b.noticed)
+	w := watch.New(b.noticed)
+	w.Add(append([]string{b.cfg.File}, b.cfg.KeyFiles...)...)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.watch = s; b.ctx.Err() != nil {
-		s.close()
+	if b.watch = w; b.ctx.Err() != nil {
+		w.Close()
 	}
 }
 
@@ -125,7 +127,7 @@ func (b *Backend) watching() {
 func (b *Backend) Close() error {
 	b.cancel()
 	b.mu.Lock()
-	b.watch.close()
+	b.watch.Close()
 	if b.good != nil {
 		b.good.dataKey.Destroy()
 	}
@@ -160,7 +162,7 @@ func (b *Backend) Stat(ctx context.Context, key string) (backend.Info, error) {
 		return backend.Info{}, err
 	}
 	info, err := doc.Stat(key)
-	info.Stale = stale
+	info.Stale, info.Due = stale, stale != nil && b.outlived()
 	return info, b.named(err)
 }
 
@@ -227,7 +229,13 @@ func (b *Backend) named(err error) error {
 }
 
 // expired says that the last good version is too old to be served. mu is held.
-func (b *Backend) expired() bool { return time.Since(b.since) > b.cfg.MaxStale }
+func (b *Backend) expired() bool { return b.err != nil && time.Since(b.since) > b.cfg.MaxStale }
+
+func (b *Backend) outlived() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.expired()
+}
 
 // current is the version to decrypt from.
 func (b *Backend) current(ctx context.Context) (*Document, error) {
@@ -247,7 +255,7 @@ func (b *Backend) current(ctx context.Context) (*Document, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.good == nil || b.err != nil && b.expired() {
+	if b.good == nil || b.expired() {
 		return nil, b.err
 	}
 	return b.good.doc, nil

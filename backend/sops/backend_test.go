@@ -84,7 +84,7 @@ func write(t testing.TB, name string, content []byte) {
 	}
 }
 
-// get reads key within a second.
+// get reads key within five seconds.
 func (f *fixture) get(key string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

@@ -7,8 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/secretfs/secretfs/backend"
 	"golang.org/x/sys/unix"
+
+	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/watch"
 )
 
 // eventually waits for what inotify brings. The limit is a guard against hanging.
@@ -85,7 +87,7 @@ func TestChanges(t *testing.T) {
 			write(t, file, sample(t, "one"))
 			return file, func(content []byte, _ string) {
 				os.Remove(file)
-				time.Sleep(2 * debounce)
+				time.Sleep(2 * watch.Debounce)
 				write(t, file, content)
 			}
 		},
@@ -136,7 +138,7 @@ func TestChanges(t *testing.T) {
 			write(t, filepath.Join(mkdir(t, d), "s.yaml"), sample(t, "one"))
 			return filepath.Join(d, "s.yaml"), func(content []byte, _ string) {
 				os.RemoveAll(top)
-				time.Sleep(2 * debounce)
+				time.Sleep(2 * watch.Debounce)
 				write(t, filepath.Join(mkdir(t, d), "s.yaml"), content)
 			}
 		},
@@ -230,11 +232,49 @@ func TestMaxStale(t *testing.T) {
 	if _, err := f.get("a"); !errors.Is(err, backend.ErrCorrupt) {
 		t.Errorf("past max_stale: %v", err)
 	}
+	if info, err := f.Stat(t.Context(), "a"); err != nil || !info.Due || info.Size != 3 {
+		t.Errorf("past max_stale: Stat gives %+v, %v: whoever holds that version goes on serving it", info, err)
+	}
 	if s, _ := f.State(); s != backend.Failed {
 		t.Errorf("past max_stale the state is %s", s)
 	}
 	write(t, f.file, sample(t, "two"))
 	f.becomes(t, "two")
+}
+
+// TestFIFOInPlaceOfTheFile has nobody take what was read before for the newest.
+func TestFIFOInPlaceOfTheFile(t *testing.T) {
+	states := make(chan backend.Legacy, 10)
+	f := newFixture(t, sample(t, "one"), func(c *Config) { c.MaxStale, c.Save = 2*firstLoad, keepState(states) })
+	if got, err := f.get("a"); got != "one" || err != nil {
+		t.Fatalf("at first: %q, %v", got, err)
+	}
+	told := f.changes.Load()
+	mkfifo(t, f.file+".fifo")
+	if err := os.Link(f.file+".fifo", f.file+".new"); err != nil {
+		t.Fatal(err)
+	}
+	unstick(t, f.file+".fifo")
+	rename(t, f.file+".new", f.file)
+	eventually(t, "the state says so", func() bool {
+		s, err := f.State()
+		return s == backend.Stale && errors.Is(err, backend.ErrTimeout)
+	})
+	eventually(t, "it is told", func() bool { return f.changes.Load() > told })
+	<-states
+	if since := decodeState(<-states, f.cfg.source()).since; since.IsZero() {
+		t.Error("the next process is not told since when")
+	}
+	eventually(t, "max_stale is over", func() bool {
+		_, err := f.get("a")
+		return errors.Is(err, backend.ErrTimeout)
+	})
+	write(t, f.file+".new", sample(t, "two"))
+	rename(t, f.file+".new", f.file)
+	f.becomes(t, "two")
+	if s, err := f.State(); s != backend.Ready || err != nil {
+		t.Errorf("with a file in its place the state is %s, %v", s, err)
+	}
 }
 
 func TestForgedFromTheStart(t *testing.T) {

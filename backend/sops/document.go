@@ -1,6 +1,7 @@
 package sops
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -53,6 +54,9 @@ func parseFile(file []byte, format Format) (docs []node, meta *metadata, err err
 	}
 	if len(file) > maxFile {
 		return nil, nil, fmt.Errorf("it is larger than %d bytes", maxFile)
+	}
+	if (format == Dotenv || format == INI) && bytes.Count(file, []byte{'\n'}) > maxNodes {
+		return nil, nil, errNodes
 	}
 	switch format {
 	case YAML:

@@ -15,8 +15,9 @@ import (
 // that sops uses: names may repeat, what is not UTF-8 is replaced, and what
 // follows the object is not looked at.
 type jsonReader struct {
-	file []byte
-	dec  *jsontext.Decoder
+	file  []byte
+	dec   *jsontext.Decoder
+	nodes int
 }
 
 func parseJSON(file []byte) ([]node, error) {
@@ -43,6 +44,9 @@ func (r *jsonReader) fail(err error) error {
 }
 
 func (r *jsonReader) value() (node, error) {
+	if r.nodes++; r.nodes > maxNodes {
+		return node{}, errNodes
+	}
 	switch r.dec.PeekKind() {
 	case jsontext.KindBeginObject:
 		return r.object()

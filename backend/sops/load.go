@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"sync"
 	"time"
@@ -32,6 +33,7 @@ type load struct {
 	usable  chan struct{} // closed once Get can be answered
 	index   func()        // closes indexed, once
 	use     func()        // closes usable, once
+	late    *time.Timer   // calls overdue
 
 	// Guarded by Backend.mu. A reader that hangs is given up for another one:
 	// only the last one may go on once it has read the file.
@@ -59,10 +61,33 @@ func (b *Backend) due() *load {
 // start begins a load if none is under way. mu is held.
 func (b *Backend) start() *load {
 	if b.load == nil {
-		b.load = newLoad()
-		go b.run(b.load, 0)
+		l := newLoad()
+		l.late = time.AfterFunc(firstLoad, func() { b.overdue(l) })
+		b.load = l
+		go b.run(l, 0)
 	}
 	return b.load
+}
+
+// overdue counts a file that does not open as one that cannot be used, although
+// its reader is still waiting: else the last good version would be served for
+// ever, and as if it were the newest.
+func (b *Backend) overdue(l *load) {
+	b.mu.Lock()
+	if b.load != l || l.hasRead || b.err != nil || b.ctx.Err() != nil {
+		b.mu.Unlock()
+		return
+	}
+	b.err = b.slow()
+	if b.since.IsZero() {
+		b.since = l.begun
+	}
+	changed := b.changed
+	b.mu.Unlock()
+	b.save()
+	if changed != nil {
+		changed()
+	}
 }
 
 // restart is start for when there is reason to think that the file has changed:
@@ -247,10 +272,11 @@ func (b *Backend) finish(l *load, set func()) (open bool) {
 		set()
 	}
 	changed := b.changed
-	if index == b.index && (err == nil) == (b.err == nil) {
+	if index == b.index && fmt.Sprint(err) == fmt.Sprint(b.err) {
 		changed = nil
 	}
 	b.checked, b.load = time.Now(), nil
+	l.late.Stop()
 	if b.stale {
 		b.stale = false
 		b.tried = stamps{}

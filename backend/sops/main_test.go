@@ -4,16 +4,16 @@ import (
 	"fmt"
 	"os"
 	"testing"
+
+	"github.com/secretfs/secretfs/backend/watch"
 )
 
 func TestMain(m *testing.M) {
 	code := m.Run()
 	os.RemoveAll(programDir)
-	events.mu.Lock()
-	if events.file != nil || len(events.where)+len(events.dirs) > 0 {
-		fmt.Printf("%d subscriptions and %d watches are left behind\n", len(events.where), len(events.dirs))
+	if watches, dirs := watch.Stats(); watches+dirs > 0 {
+		fmt.Printf("%d watches of %d directories are left behind\n", watches, dirs)
 		code = 1
 	}
-	events.mu.Unlock()
 	os.Exit(code)
 }

@@ -3,6 +3,7 @@ package sops
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,6 +80,7 @@ func parseMetadata(section *node) (*metadata, error) {
 		lastModified: f.date("lastmodified"),
 		onlyEnc:      f.flag("mac_only_encrypted"),
 	}
+	f.version("version")
 	m.keys.Threshold = f.number("shamir_threshold")
 	if err := m.setRules(&f); err != nil {
 		return nil, err
@@ -196,6 +198,19 @@ func (f *fields) number(name string) int {
 		f.fail(name, "a number")
 	}
 	return n
+}
+
+// versionPattern is what sops takes for its own version (getsops/sops,
+// version/version.go): a semantic one, or anything of the 1.x that was Python.
+var versionPattern = regexp.MustCompile(`^(1\..*|v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)` +
+	`(-(0|[1-9]\d*|\d*[A-Za-z-][\dA-Za-z-]*)(\.(0|[1-9]\d*|\d*[A-Za-z-][\dA-Za-z-]*))*)?(\+[\dA-Za-z-]+(\.[\dA-Za-z-]+)*)?)$`)
+
+// version refuses what the program refuses: the entry stands last in most files,
+// so that one whose end is missing is found out even if the MAC fits.
+func (f *fields) version(name string) {
+	if !versionPattern.MatchString(f.text(name)) {
+		f.fail(name, "a version of sops; is the end of the file missing?")
+	}
 }
 
 // date normalizes a timestamp as sops does before it authenticates with it.

@@ -97,11 +97,14 @@ func sealTree(store oracle.Store, tree *oracle.Tree) ([]byte, error) {
 	return store.EmitEncryptedFile(*tree)
 }
 
-// unseal decrypts file as `sops decrypt` does, MAC checked, except that the data
-// key is known.
+// unseal decrypts file as `sops decrypt` does, version and MAC checked, except
+// that the data key is known.
 func unseal(format Format, file []byte) (oracle.TreeBranches, error) {
 	tree, err := storeFor(format).LoadEncryptedFile(file)
 	if err != nil {
+		return nil, err
+	}
+	if _, err := common.DetectKMSEncryptionContextBug(&tree); err != nil {
 		return nil, err
 	}
 	cipher := aes.NewCipher()

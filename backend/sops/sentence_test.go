@@ -37,7 +37,8 @@ func TestSentences(t *testing.T) {
 		"a clear number": {"c: 3\n" + good, backend.ErrCorrupt, "a value that must be encrypted is not, or is damaged: damaged or forged"},
 		"added clear":    {"c_unencrypted: three\n" + good, backend.ErrCorrupt, "its MAC does not fit its values: it was changed without sops, or damaged: damaged or forged"},
 		"a number key":   {"1: " + sealed(0) + "\n" + good, backend.ErrCorrupt, "the name of a value must be a string: damaged or forged"},
-		"no MAC":         {good[:strings.Index(good, "    mac:")] + "    version: x\n", backend.ErrCorrupt, "its MAC does not fit its values: it was changed without sops, or damaged: damaged or forged"},
+		"no MAC":         {good[:strings.Index(good, "    mac:")] + "    version: 3.13.3\n", backend.ErrCorrupt, "its MAC does not fit its values: it was changed without sops, or damaged: damaged or forged"},
+		"cut in version": {strings.TrimSuffix(good, ".3\n"), backend.ErrCorrupt, `its sops section: "version" must be a version of sops; is the end of the file missing?: damaged or forged`},
 		"two rules":      {good + "    encrypted_suffix: x\n", backend.ErrCorrupt, "its sops section has more than one rule on what is encrypted: damaged or forged"},
 		"no keys":        {"sops:\n" + section[strings.Index(section, "    lastmod"):], backend.ErrCorrupt, "its sops section names no key: damaged or forged"},
 	} {
@@ -50,6 +51,30 @@ func TestSentences(t *testing.T) {
 			t.Errorf("%s: the error quotes a value: %v", name, err)
 		}
 		f.Close()
+	}
+}
+
+// TestTooManyEntries refuses what would take the memory of the whole machine.
+func TestTooManyEntries(t *testing.T) {
+	n := maxNodes + 1
+	for name, c := range map[string]struct {
+		format Format
+		file   string
+	}{
+		"a flow sequence": {YAML, "a: [" + strings.Repeat("x,", n) + "]\n"},
+		"a sequence":      {YAML, "a:\n" + strings.Repeat("- x\n", n)},
+		"comments":        {YAML, strings.Repeat("#\n", n)},
+		"keys":            {YAML, strings.Repeat("? x\n", n)},
+		"documents":       {YAML, strings.Repeat("---\n", n)},
+		"old Mac lines":   {YAML, strings.Repeat("#\r", n)},
+		"an array":        {JSON, `{"a":[` + strings.Repeat("1,", n) + "1]}"},
+		"an object":       {JSON, `{"a":{` + strings.Repeat(`"b":1,`, n) + `"b":1}}`},
+		"dotenv":          {Dotenv, strings.Repeat("A=b\n", n)},
+		"ini":             {INI, strings.Repeat("a=b\n", n)},
+	} {
+		if _, err := Parse([]byte(c.file), c.format); !errors.Is(err, backend.ErrCorrupt) || !strings.HasPrefix(err.Error(), "it has too many entries") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

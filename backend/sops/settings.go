@@ -89,8 +89,8 @@ func Open(config any, env backend.Env) (backend.Backend, error) {
 	}
 	ring := keys.New(s.Keys, run)
 	return New(Config{
-		File: s.File, Format: s.Format, Keys: ring, KeyFiles: ring.Sources(), MaxStale: env.MaxStale,
-		Save: env.Save, Saved: env.Saved,
+		File: s.File, Format: s.Format, Keys: ring, KeyFiles: ring.Sources(), MaxStale: env.Timings.Default.MaxStale,
+		Save: env.State.Save, Saved: env.State.Saved,
 	}), nil
 }
 

@@ -116,7 +116,7 @@ func TestOpen(t *testing.T) {
 	write(t, filepath.Join(dir, "key"), []byte(ring().identity.String()))
 	b, err := Open(Settings{
 		File: filepath.Join(dir, "s.yaml"), Format: YAML, Keys: keys.Config{KeyFiles: []string{filepath.Join(dir, "key")}},
-	}, backend.Env{MaxStale: time.Hour})
+	}, backend.Env{Timings: backend.Timings{Default: backend.Timing{MaxStale: time.Hour}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,40 +10,42 @@ import (
 )
 
 // stateMark begins a saved state; it changes with the layout.
-const stateMark = "secretfs sops 2\n"
-
-// stateHead is what stands before the file.
-const stateHead = len(stateMark) + 8
+const stateMark = "secretfs sops 3\n"
 
 // A saved state is what the next process needs to go on where this one ended:
 // the last good version, decrypted without anybody's help, and since when it has
 // been the last. Beside the data key that is
 //
-//	mark, since (Unix nanoseconds, 0 if it is the newest) uint64, file
+//	mark, source, since (Unix nanoseconds, 0 if it is the newest) uint64, file
 type saved struct {
 	since   time.Time
 	dataKey *secret.Value
 	file    []byte
 }
 
+// source tells whose state it is: a changed policy may give the backend's name to
+// another file.
+func (c *Config) source() string { return string(c.Format) + " " + c.File + "\x00" }
+
 // decodeState shares the key, and gives nil if there is nothing of use.
-func decodeState(l backend.Legacy) *saved {
-	if l.Keys.Len() == 0 || len(l.Rest) < stateHead || !bytes.HasPrefix(l.Rest, []byte(stateMark)) {
+func decodeState(l backend.Legacy, source string) *saved {
+	rest, ours := bytes.CutPrefix(l.Rest, []byte(stateMark+source))
+	if l.Keys.Len() == 0 || !ours || len(rest) < 8 {
 		return nil
 	}
-	s := &saved{dataKey: l.Keys.Share(), file: l.Rest[stateHead:]}
-	if since := int64(binary.BigEndian.Uint64(l.Rest[len(stateMark):])); since != 0 {
+	s := &saved{dataKey: l.Keys.Share(), file: rest[8:]}
+	if since := int64(binary.BigEndian.Uint64(rest)); since != 0 {
 		s.since = time.Unix(0, since)
 	}
 	return s
 }
 
-func encodeState(s *saved) backend.Legacy {
+func encodeState(s *saved, source string) backend.Legacy {
 	var since uint64
 	if !s.since.IsZero() {
 		since = uint64(s.since.UnixNano())
 	}
-	rest := append(make([]byte, 0, stateHead+len(s.file)), stateMark...)
+	rest := append(make([]byte, 0, len(stateMark)+len(source)+8+len(s.file)), stateMark+source...)
 	rest = binary.BigEndian.AppendUint64(rest, since)
 	return backend.Legacy{Keys: s.dataKey.Share(), Rest: append(rest, s.file...)}
 }
@@ -92,7 +94,7 @@ func (b *Backend) save() {
 	if b.err != nil {
 		s.since = b.since
 	}
-	state := encodeState(&s)
+	state := encodeState(&s, b.cfg.source())
 	b.mu.Unlock()
 	b.cfg.Save(state)
 }

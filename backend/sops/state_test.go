@@ -38,7 +38,7 @@ func TestState(t *testing.T) {
 	if s, err := broken.State(); s != backend.Stale || !errors.Is(err, backend.ErrCorrupt) {
 		t.Errorf("a broken file: the state is %s, %v", s, err)
 	}
-	since := decodeState(<-states).since
+	since := decodeState(<-states, broken.cfg.source()).since
 	if since.IsZero() || since.After(time.Now()) {
 		t.Errorf("a broken file: the state says since %v", since)
 	}
@@ -54,6 +54,12 @@ func TestState(t *testing.T) {
 	}
 	unstick(t, f.file)
 
+	// The policy has given its name to another file, which does not exist.
+	moved := newFixture(t, nil, func(c *Config) { c.Saved = state })
+	if got, err := moved.get("a"); !errors.Is(err, backend.ErrUnavailable) {
+		t.Errorf("another file: %q, %v", got, err)
+	}
+
 	other, err := secret.From(bytes.Repeat([]byte("k"), 32))
 	if err != nil {
 		t.Fatal(err)
@@ -66,13 +72,10 @@ func TestState(t *testing.T) {
 		{Keys: state.Keys, Rest: state.Rest[:len(state.Rest)-9]},
 		{Keys: other, Rest: state.Rest},
 	} {
-		if s := decodeState(bad); s != nil {
-			l := newLoad()
-			b := New(Config{Format: YAML, Saved: bad})
-			if b.restore(l); b.good != nil {
-				t.Error("half a state is taken")
-			}
-			b.Close()
+		b := New(Config{File: f.file, Format: YAML, Saved: bad})
+		if b.restore(newLoad()); b.good != nil {
+			t.Error("half a state is taken")
 		}
+		b.Close()
 	}
 }

@@ -1,6 +1,16 @@
 package sops
 
-import "strconv"
+import (
+	"errors"
+	"strconv"
+)
+
+// maxNodes bounds what a file is made into: a YAML file takes over 100 times its
+// length in memory, and where that is not to be had the whole worker dies, with
+// the secrets of all other files. Half a million secrets fit.
+const maxNodes = 2 << 20
+
+var errNodes = errors.New("it has too many entries")
 
 // A kind says what a node of a parsed file is.
 type kind uint8

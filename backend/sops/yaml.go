@@ -11,17 +11,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxExpansion is how many nodes a YAML file may have after its aliases are
-// followed. sops itself writes no alias.
-const maxExpansion = 4 << 20
-
 // maxDepth bounds nesting.
 const maxDepth = 1000
 
 var (
-	errExpansion = errors.New("its aliases expand to too much")
-	errDepth     = errors.New("it is nested too deeply")
-	errSequence  = errors.New("a document must be a mapping")
+	errDepth    = errors.New("it is nested too deeply")
+	errSequence = errors.New("a document must be a mapping")
 )
 
 // A yamlReader turns the documents of a YAML stream into trees the way sops
@@ -33,7 +28,20 @@ type yamlReader struct {
 }
 
 func parseYAML(file []byte) ([]node, error) {
-	return readYAML(shorten(file))
+	s := shorten(file)
+	if yamlMarks(s.text) > maxNodes {
+		return nil, errNodes
+	}
+	return readYAML(s)
+}
+
+// yamlMarks counts the bytes without which no further node begins: so many nodes
+// does the library make, or fewer.
+func yamlMarks(text []byte) (n int) {
+	for _, mark := range "\n\r,:-?[{" {
+		n += bytes.Count(text, []byte{byte(mark)})
+	}
+	return n
 }
 
 func readYAML(s *shortened) ([]node, error) {
@@ -206,8 +214,8 @@ func (r *yamlReader) list(l *yaml.Node, handled bool) ([]node, error) {
 }
 
 func (r *yamlReader) value(v *yaml.Node, handled bool) (n node, err error) {
-	if r.nodes++; r.nodes > maxExpansion {
-		return n, errExpansion
+	if r.nodes++; r.nodes > maxNodes { // sops writes no alias; many make a bomb
+		return n, errNodes
 	}
 	if r.depth++; r.depth > maxDepth {
 		return n, errDepth

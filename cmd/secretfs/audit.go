@@ -43,6 +43,16 @@ func (a *auditLog) flags(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("file", "policy")
 }
 
+// head is the last record that a running mount wrote to the log at path; zero
+// without one.
+func (a *auditLog) head(ctx context.Context, path string) audit.Head {
+	var status control.Status
+	if a.file != "" || a.mount.call(ctx, control.CmdStatus, nil, &status) != nil || status.Audit != path {
+		return audit.Head{}
+	}
+	return audit.Head(status.AuditHead)
+}
+
 // path asks the policy, or else the running mount, where the log is.
 func (a *auditLog) path(ctx context.Context) (string, error) {
 	if a.file != "" {
@@ -63,12 +73,8 @@ func (a *auditLog) path(ctx context.Context) (string, error) {
 	return status.Audit, err
 }
 
-// files are those of a log that is there: what it was rotated into, and itself.
-func (a *auditLog) files(ctx context.Context) ([]string, error) {
-	path, err := a.path(ctx)
-	if err != nil {
-		return nil, err
-	}
+// logFiles are those of a log that is there: what it was rotated into, and itself.
+func logFiles(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	files := audit.Files(path)
 	switch {

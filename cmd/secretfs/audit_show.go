@@ -25,7 +25,11 @@ func showCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			files, err := log.files(cmd.Context())
+			path, err := log.path(cmd.Context())
+			if err != nil {
+				return err
+			}
+			files, err := logFiles(path)
 			if err != nil {
 				return err
 			}

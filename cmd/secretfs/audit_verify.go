@@ -17,16 +17,24 @@ func verifyCommand() *cobra.Command {
 		Use:   "verify",
 		Short: "Verify that no record was changed, removed or reordered",
 		Long: `Verify the chain of the audit log and of the files it was rotated into: no line
-changed, removed or reordered. Exits 1 if one was, and says where. That lines
-are missing at the very end only shows by comparing the last number and hash,
-which are printed, with a copy of them that is kept elsewhere.`,
+changed, removed or reordered. Exits 1 if one was, and says where.
+
+For the very last line the mount that writes the log is asked. Without one, or
+with --file, that it was changed or that lines after it are missing only shows
+by comparing its number and hash, which are printed, with a copy of them that is
+kept elsewhere. Lines before the first one may be in files that were deleted.`,
 		Args: noArgs,
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
-			files, err := log.files(cmd.Context())
+			path, err := log.path(cmd.Context())
 			if err != nil {
 				return err
 			}
-			report, err := audit.Verify(files...)
+			known := log.head(cmd.Context(), path) // before the files are read
+			files, err := logFiles(path)
+			if err != nil {
+				return err
+			}
+			report, err := audit.VerifyTo(known, files...)
 			if err != nil {
 				return err
 			}
@@ -54,8 +62,11 @@ func printVerdict(w io.Writer, r *audit.Report) error {
 		fmt.Fprintf(w, "note: %s\n", plain(n.String()))
 	}
 	verdict := "the chain is whole"
-	if len(r.Problems) > 0 {
+	switch {
+	case len(r.Problems) > 0:
 		verdict = "THE CHAIN IS BROKEN"
+	case r.First > 1:
+		verdict = fmt.Sprintf("the chain is whole from record %d on", r.First)
 	}
 	if r.Records == 0 && len(r.Problems) == 0 {
 		_, err := fmt.Fprintln(w, "no records yet")

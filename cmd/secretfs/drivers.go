@@ -12,7 +12,7 @@ import (
 // how to open one, what its settings look like to an editor, and which files it
 // reads.
 var (
-	drivers = policy.Drivers{"sops": sops.Decode}
+	drivers = policy.Drivers{"sops": {Settings: sops.Decode}}
 	openers = map[string]backend.Opener{"sops": sops.Open}
 	schemas = map[string]json.RawMessage{"sops": sops.Schema}
 	needs   = map[string]func(config any) []string{"sops": sopsNeeds}

@@ -7,6 +7,7 @@ type Status struct {
 	Mount     string    `json:"mount"`
 	Policy    string    `json:"policy"` // the policy file in force
 	Audit     string    `json:"audit"`  // the audit log's file
+	AuditHead AuditHead `json:"audit_head"`
 	HolderPID int       `json:"holder_pid"`
 	WorkerPID int       `json:"worker_pid"`
 	Version   string    `json:"version"`
@@ -24,6 +25,13 @@ type Status struct {
 	Notices  []string  `json:"notices"`
 	Backends []Backend `json:"backends"`
 	Secrets  []Secret  `json:"secrets"`
+}
+
+// An AuditHead is the last record written: its sequence number and the hex
+// SHA-256 of its line. Seq is 0 where there is none.
+type AuditHead struct {
+	Seq  uint64 `json:"seq"`
+	Hash string `json:"hash"`
 }
 
 // A Backend is one configured backend in a Status. State is a backend.State.

@@ -34,13 +34,26 @@ func (t *Table) TakeRetry(tid uint32, n NodeID, unique uint64) bool {
 		return false
 	}
 	r := &t.retries[tid%retrySlots]
-	if r.tid.Load() != tid || r.node != t.nodes[i].primary || r.asked == unique {
-		return false
-	}
-	if monotonic()-r.at >= int64(retryWindow) {
+	if !r.is(tid, t.nodes[i].primary) || r.asked == unique {
 		return false
 	}
 	return r.again.CompareAndSwap(0, unique) || r.again.Load() == unique
+}
+
+// Retrying says whether thread tid was answered ESTALE for n's path and has not
+// come again yet.
+func (t *Table) Retrying(tid uint32, n NodeID) bool {
+	i, ok := t.index(n)
+	if !ok || tid == 0 {
+		return false
+	}
+	r := &t.retries[tid%retrySlots]
+	return r.is(tid, t.nodes[i].primary) && r.again.Load() == 0
+}
+
+// is says that r is about that thread and path, and not too old.
+func (r *retryRecord) is(tid, primary uint32) bool {
+	return r.tid.Load() == tid && r.node == primary && monotonic()-r.at < int64(retryWindow)
 }
 
 // monotonic is CLOCK_MONOTONIC in nanoseconds, which all workers share.

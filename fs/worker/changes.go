@@ -92,6 +92,7 @@ func (w *worker) tell(c changed) {
 			c.names[r.Name()] = true
 		}
 	}
+	w.say(c.names)
 	var paths []string
 	for name := range c.names {
 		paths = append(paths, w.fs.Changed(name)...)

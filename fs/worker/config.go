@@ -5,15 +5,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"reflect"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/secretfs/secretfs/backend"
-	"github.com/secretfs/secretfs/backend/secret"
 	"github.com/secretfs/secretfs/policy"
 	"github.com/secretfs/secretfs/policy/audit"
 	"github.com/secretfs/secretfs/policy/gate"
@@ -98,12 +95,6 @@ func (w *worker) keptBytes(name string) ([]byte, error) {
 	return b, err
 }
 
-// An opened backend, with what it was opened from.
-type opened struct {
-	spec     policy.Backend
-	resolver *backend.Resolver
-}
-
 // view opens what p needs and puts the whole together. Backends whose part of
 // the policy has not changed go on as they are.
 func (w *worker) view(p *policy.Policy) (*gate.View, error) {
@@ -119,7 +110,7 @@ func (w *worker) view(p *policy.Policy) (*gate.View, error) {
 	next := make(map[string]*opened)
 	var resolvers []*backend.Resolver
 	for _, spec := range p.Backends {
-		o, err := w.backend(spec)
+		o, err := w.backend(p, spec)
 		if err != nil {
 			return nil, fmt.Errorf("opening backend %s: %w", spec.Name, err)
 		}
@@ -140,82 +131,6 @@ func (w *worker) view(p *policy.Policy) (*gate.View, error) {
 			Tree: policy.NewTree(p), Names: w.names, Executables: w.exes, UserUnits: os.Geteuid() != 0,
 		},
 	}, nil
-}
-
-func (w *worker) backend(spec policy.Backend) (*opened, error) {
-	if o := w.opened[spec.Name]; o != nil && same(o.spec, spec) {
-		return o, nil
-	}
-	opener := w.cfg.Openers[spec.Type]
-	if opener == nil {
-		return nil, errors.New("no driver for type " + spec.Type)
-	}
-	kept := "backend-" + spec.Name
-	saved := w.saved(kept)
-	defer saved.Keys.Destroy()
-	b, err := opener(spec.Config, backend.Env{
-		Name: spec.Name, Timeout: spec.Timeout, MaxStale: spec.MaxStale, Helper: w.helper(spec.Name),
-		Save: func(l backend.Legacy) { w.save(kept, l) }, Saved: saved,
-	})
-	if err != nil {
-		return nil, err
-	}
-	o := &opened{spec: spec, resolver: backend.New(b, backend.Options{Name: spec.Name, Timeout: spec.Timeout})}
-	o.resolver.Notify(func() { w.changes.add(spec.Name) })
-	return o, nil
-}
-
-// helper starts helpers for the backend of that name.
-func (w *worker) helper(name string) func(context.Context, backend.HelperCall) (net.Conn, error) {
-	return func(ctx context.Context, call backend.HelperCall) (net.Conn, error) {
-		return w.link.Helper(ctx, name, call)
-	}
-}
-
-// same says whether two entries of backends: mean the same; where they stand
-// in the file does not matter.
-func same(a, b policy.Backend) bool {
-	return a.Type == b.Type && a.Timeout == b.Timeout && a.MaxStale == b.MaxStale && reflect.DeepEqual(a.Config, b.Config)
-}
-
-// restSuffix names the part of a backend's state that is not secret.
-const restSuffix = "-rest"
-
-// save leaves a backend's state to the next worker. Should we die halfway, the
-// two parts do not belong together, which a backend finds out.
-func (w *worker) save(name string, l backend.Legacy) {
-	defer l.Keys.Destroy()
-	framed, err := frame(l.Keys)
-	if err != nil {
-		w.log.Warn("keeping a backend's state", "name", name, "error", err)
-		return
-	}
-	defer framed.Destroy()
-	fd, err := secret.Memfd(framed)
-	if err != nil {
-		return // without memfd_secret the next worker starts afresh
-	}
-	f := os.NewFile(uintptr(fd), name)
-	defer f.Close()
-	w.keepBytes(name+restSuffix, l.Rest)
-	if err := w.link.Keep(name, f); err != nil {
-		w.log.Warn("keeping a backend's state", "name", name, "error", err)
-	}
-}
-
-func (w *worker) saved(name string) (l backend.Legacy) {
-	f, err := w.link.Kept(name)
-	if err != nil || f == nil {
-		return l
-	}
-	defer f.Close()
-	if l.Rest, err = w.keptBytes(name + restSuffix); err != nil {
-		return l
-	}
-	if l.Keys, err = unframe(int(f.Fd())); err != nil {
-		w.log.Warn("taking over a backend's state", "name", name, "error", err)
-	}
-	return l
 }
 
 func (w *worker) auditConfig(p *policy.Policy) audit.Config {
@@ -261,18 +176,4 @@ func (w *worker) reload() error {
 	w.changes.addAll()
 	w.retire(old)
 	return nil
-}
-
-// retire closes backends that no view uses any more, once the requests that
-// began with them have had their time.
-func (w *worker) retire(old map[string]*opened) {
-	for name, o := range old {
-		if w.opened[name] != o {
-			time.AfterFunc(o.spec.Timeout+time.Second, func() {
-				if err := o.resolver.Close(); err != nil {
-					w.log.Warn("closing a backend", "name", name, "error", err)
-				}
-			})
-		}
-	}
 }

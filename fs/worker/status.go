@@ -20,7 +20,7 @@ func (w *worker) status() control.Status {
 		ground = w.ground
 	}
 	s := control.Status{
-		Mount: ground.Mount, Policy: w.cfg.Policy, Audit: w.logged.File,
+		Mount: ground.Mount, Policy: w.cfg.Policy, Audit: w.logged.File, AuditHead: control.AuditHead(w.audit.Head()),
 		HolderPID: ground.Holder, WorkerPID: workerPID(), Version: w.cfg.Version, Since: ground.Since,
 		Restarts: ground.Restarts, Resend: ground.Agreed.Resend(), Passthrough: ground.Agreed.Passthrough(),
 		UpgradeError: ground.UpgradeErr,
@@ -57,8 +57,11 @@ func (w *worker) secretStatus(ctx context.Context, p *policy.Secret, unsound map
 	info, err := r.Stat(ctx, p.Key)
 	if err == nil {
 		s.Version, s.Size, err = string(info.Version), info.Size, info.Stale
-		if err != nil {
+		switch {
+		case err != nil:
 			s.State = string(backend.Stale)
+		case info.Version == "":
+			s.State = string(backend.Unread)
 		}
 	} else {
 		s.State = string(backend.Failed)

@@ -68,6 +68,7 @@ type worker struct {
 	conn   *mount.Conn
 
 	changes changes
+	said    map[string]string // backend -> error logged last; for the goroutine that tells of changes
 
 	mu        sync.Mutex        // serializes reloads and guards what follows
 	source    [sha256.Size]byte // the digest of the policy in force
@@ -79,7 +80,7 @@ type worker struct {
 // Run serves until the mount is gone. The exit code is for the holder: a
 // policy with errors is told apart with errors.As from everything else.
 func Run(cfg Config) error {
-	w := &worker{cfg: cfg, opened: make(map[string]*opened)}
+	w := &worker{cfg: cfg, opened: make(map[string]*opened), said: make(map[string]string)}
 	w.log = slog.New(slog.NewTextHandler(newQueue(os.Stderr), nil))
 	system := os.Geteuid() == 0
 	if err := secret.Harden(system); err != nil {
@@ -102,6 +103,11 @@ func Run(cfg Config) error {
 	view, err := w.view(p)
 	if err != nil {
 		return err
+	}
+	go w.names.Run(ctx)
+	go w.exes.Run(ctx)
+	if w.ground.Restarts == 0 { // later ones know what the first has asked for, and readers wait
+		w.settleNames(ctx)
 	}
 	if w.inherited, err = w.link.Prepared(ctx); err != nil {
 		return err
@@ -135,7 +141,11 @@ func (w *worker) settle(ctx context.Context, p *policy.Policy, system bool) erro
 	if err := os.MkdirAll(logDir, 0o700); err != nil {
 		return fmt.Errorf("making the folder of the audit log: %w", err)
 	}
-	err = mount.LockUp(system, w.ground.Mount, []string{logDir})
+	writable := []string{logDir}
+	if w.stateful(p) && os.MkdirAll(p.State, 0o700) == nil { // else each backend says so
+		writable = append(writable, p.State)
+	}
+	err = mount.LockUp(system, w.ground.Mount, writable)
 	if errors.Is(err, mount.ErrNoSandbox) {
 		w.notice(err.Error())
 		return nil
@@ -185,11 +195,11 @@ func (w *worker) serve(ctx context.Context) error {
 			w.log.Error("serving the control socket", "error", err)
 		}
 	}()
-	w.warm()
 	go func() {
 		if err := w.link.Serving(); err != nil {
 			w.log.Error("telling the holder", "error", err)
 		}
+		w.warm() // not before: that we serve must not wait for a large file
 	}()
 	w.conn.Serve()
 	return nil

@@ -39,6 +39,9 @@ func appendLine(b []byte, r *Record) []byte {
 	b = appendMillis(b, r.Elapsed)
 	b = append(b, `,"resent":`...)
 	b = strconv.AppendBool(b, r.Resent)
+	if r.Stale {
+		b = append(b, `,"stale":true`...)
+	}
 	b = appendString(b, `,"prev":`, r.Prev)
 	return append(b, '}')
 }
@@ -104,6 +107,7 @@ type wire struct {
 	Errno   string  `json:"errno"`
 	MS      float64 `json:"ms"`
 	Resent  bool    `json:"resent"`
+	Stale   bool    `json:"stale"`
 	Prev    string  `json:"prev"`
 }
 
@@ -123,7 +127,7 @@ func ParseLine(line []byte) (Record, error) {
 	return Record{
 		Time: at.UTC(), Seq: w.Seq, Outcome: Outcome(w.Outcome), Path: w.Path, Backend: w.Backend, Version: w.Version,
 		PID: w.PID, TID: w.TID, UID: w.UID, GID: w.GID, Exe: w.Exe, Unit: w.Unit, Rule: w.Rule, Errno: w.Errno,
-		Elapsed: time.Duration(math.Round(w.MS*1000)) * time.Microsecond, Resent: w.Resent, Prev: w.Prev,
+		Elapsed: time.Duration(math.Round(w.MS*1000)) * time.Microsecond, Resent: w.Resent, Stale: w.Stale, Prev: w.Prev,
 	}, nil
 }
 

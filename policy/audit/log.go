@@ -171,8 +171,8 @@ func (l *Log) takeBack(n int64) bool {
 	return err == nil && st.Size == l.size+n && l.f.Truncate(l.size) == nil
 }
 
-// Head is the end of the chain; `audit verify` compares it with the file's, to
-// find lines cut off at the end.
+// Head is the end of the chain; `audit verify` asks for it, to find a last line
+// that was changed or removed.
 func (l *Log) Head() Head {
 	l.mu.Lock()
 	defer l.mu.Unlock()

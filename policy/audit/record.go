@@ -47,5 +47,6 @@ type Record struct {
 	Errno   string // name of the errno ("EACCES"), empty for an allowed read
 	Elapsed time.Duration
 	Resent  bool // the kernel sent the request again after a crash
+	Stale   bool // the last good version, since a newer one could not be had
 	Prev    string
 }

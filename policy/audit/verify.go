@@ -33,8 +33,8 @@ func (f Finding) String() string {
 type Report struct {
 	Records uint64
 	First   uint64 // sequence number of the first record
-	// Head is the end of the chain. That no lines are missing after it, only
-	// a Head kept elsewhere can tell.
+	// Head is the end of the chain. That it was not changed, and that no
+	// lines are missing after it, only a Head known otherwise can tell.
 	Head Head
 	// Problems are lines changed, removed, inserted or out of order, at most
 	// maxFindings of them.
@@ -51,13 +51,21 @@ const maxFindings = 100
 // ".gz" are decompressed. The error tells of files that cannot be read; the
 // Report then covers what was read before.
 func Verify(files ...string) (Report, error) {
-	v := verifier{sum: sha256.New()}
-	for i, name := range files {
-		if err := v.file(name, i == len(files)-1); err != nil {
-			return v.report, fmt.Errorf("verifying audit log: %w", err)
-		}
+	return VerifyTo(Head{}, files...)
+}
+
+// VerifyTo is Verify for a log of which a Head is known, from whoever writes it
+// or from a copy kept elsewhere: it was the end when the files began to be read,
+// or before. So a last line that was changed or removed is found as well. There
+// is at least one file.
+func VerifyTo(known Head, files ...string) (Report, error) {
+	v := verifier{sum: sha256.New(), known: known}
+	err := v.files(files)
+	if last := v.report.Head.Seq; err == nil && known.Seq > last {
+		at := Finding{File: files[len(files)-1], Line: v.last.Line, Seq: last}
+		v.problem(at, span(last+1, known.Seq)+" after it removed")
 	}
-	return v.report, nil
+	return v.report, err
 }
 
 // VerifyReader checks one file's worth of lines; name is for the findings.
@@ -70,9 +78,19 @@ func VerifyReader(name string, r io.Reader) (Report, error) {
 // A verifier walks along the chain.
 type verifier struct {
 	report Report
+	known  Head // zero if there is none
 	sum    hash.Hash
 	last   Finding // the line before, without What
 	hash   string  // of the line before
+}
+
+func (v *verifier) files(names []string) error {
+	for i, name := range names {
+		if err := v.file(name, i == len(names)-1); err != nil {
+			return fmt.Errorf("verifying audit log: %w", err)
+		}
+	}
+	return nil
 }
 
 func (v *verifier) file(name string, newest bool) error {
@@ -152,6 +170,9 @@ func (v *verifier) line(at Finding, line []byte, sum string) {
 	} else if !v.link(at, r) {
 		return
 	}
+	if v.known.Seq == r.Seq && v.known.Hash != sum {
+		v.problem(at, "was changed: whoever wrote it has another hash for it")
+	}
 	v.last, v.hash = at, sum
 	v.report.Head = Head{Seq: r.Seq, Hash: sum}
 }
@@ -172,7 +193,7 @@ func (v *verifier) begin(at Finding, r Record) {
 	case v.hash != "" && r.Prev != v.hash:
 		v.problem(v.last, "this line does not belong to the chain")
 	case r.Prev != "" && v.hash == "":
-		v.note(at, "the chain begins before this record, in a file that was not given")
+		v.note(at, "the chain begins before this record, in a file that is gone or was not given")
 	case r.Prev == "" && r.Seq != 1:
 		v.problem(at, "a new chain begins here, but not with record 1")
 	}

@@ -127,7 +127,7 @@ func TestVerifyTellsWhere(t *testing.T) {
 		{
 			"beginning cut off", func(l [][]byte) [][]byte { return l[3:] },
 			nil,
-			[]string{"log:1: record 4: the chain begins before this record, in a file that was not given"},
+			[]string{"log:1: record 4: the chain begins before this record, in a file that is gone or was not given"},
 		},
 		{
 			"beginning cut off and hidden", func(l [][]byte) [][]byte {
@@ -254,6 +254,43 @@ func BenchmarkVerify(b *testing.B) {
 	for b.Loop() {
 		if rep, err := VerifyReader("log", bytes.NewReader(text)); err != nil || rep.Records != 2000 {
 			b.Fatal(rep, err)
+		}
+	}
+}
+
+// Who knows where the chain ended finds that its last line is another or gone.
+func TestVerifyTo(t *testing.T) {
+	lines := chain(t, 4)
+	file := filepath.Join(t.TempDir(), "log")
+	head := verify(t, lines).Head
+	changed := bytes.Replace(lines[3], []byte(`"uid":`), []byte(`"uid":9`), 1)
+	for _, c := range []struct {
+		name  string
+		lines [][]byte
+		known Head
+		want  []string
+	}{
+		{"as written", lines, head, nil},
+		{"written on since", lines, verify(t, lines[:2]).Head, nil},
+		{"nothing known", lines, Head{}, nil},
+		{"last changed", [][]byte{lines[0], lines[1], lines[2], changed}, head, []string{"log:4: record 4: was changed: whoever wrote it has another hash for it"}},
+		{"last removed", lines[:3], head, []string{"log:3: record 3: record 4 after it removed"}},
+		{"all removed", nil, head, []string{"log:0: records 1 to 4 after it removed"}},
+	} {
+		if err := os.WriteFile(file, bytes.Join(c.lines, nil), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		rep, err := VerifyTo(c.known, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, f := range rep.Problems {
+			f.File = filepath.Base(f.File)
+			got = append(got, f.String())
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package conf
 import (
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -126,6 +127,20 @@ func (f Fields) Duration(key string, fallback time.Duration) time.Duration {
 		return d
 	}
 	return fallback
+}
+
+// Count reads a whole number of at least 1.
+func (f Fields) Count(key string, fallback int) int {
+	n := f.Get(key)
+	if n == nil {
+		return fallback
+	}
+	v, err := strconv.ParseUint(n.Text, 10, 31)
+	if n.Kind != Number || err != nil || v == 0 {
+		f.Addf(key, "want a whole number of at least 1, have %s", n.Written())
+		return fallback
+	}
+	return int(v)
 }
 
 // OneOf reads a text that must be among choices.

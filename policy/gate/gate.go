@@ -64,9 +64,15 @@ type Request struct {
 // not: a front end that still holds the current version need not.
 type Fetch func(context.Context) (*backend.Secret, error)
 
-// A Serve makes ready what the request will be answered with, and says which
-// version that is. What it has made must not leave before Open returns nil.
-type Serve func(context.Context, Fetch) (backend.Version, error)
+// A Served is what a request is answered with.
+type Served struct {
+	Version backend.Version
+	Stale   bool // the last good version: a newer one could not be had
+}
+
+// A Serve makes ready what the request will be answered with, and says what that
+// is. What it has made must not leave before Open returns nil.
+type Serve func(context.Context, Fetch) (Served, error)
 
 // Open decides about r, calls serve if it is allowed, and records how it went.
 // Only when it returns nil may the value be handed out.
@@ -87,14 +93,14 @@ func (g *Gate) Open(ctx context.Context, r Request, serve Serve) error {
 	if err == nil {
 		record.Rule, err = decide(at, c, callerErr)
 	}
-	var version backend.Version
+	var served Served
 	if err == nil {
-		version, err = serve(ctx, v.fetch(n))
+		served, err = serve(ctx, v.fetch(n, c))
 		if errors.Is(err, errAgain) {
 			return err // nothing was read, the kernel asks once more
 		}
 	}
-	record.Version, record.Elapsed = string(version), time.Since(start)
+	record.Version, record.Stale, record.Elapsed = string(served.Version), served.Stale, time.Since(start)
 	record.Outcome = outcome(err)
 	if err != nil {
 		record.Errno = r.Errno(err)
@@ -135,13 +141,18 @@ func decide(at *policy.Case, c *policy.Caller, callerErr error) (rule string, er
 	return d.Rule, nil
 }
 
-func (v *View) fetch(n policy.Node) Fetch {
+// fetch gets what n says. A PID 1 does not wait for a backend to come up: what
+// would bring it up may be waiting for that PID 1.
+func (v *View) fetch(n policy.Node, c *policy.Caller) Fetch {
 	return func(ctx context.Context) (*backend.Secret, error) {
 		b, ok := v.Backends.Lookup(n.Backend)
 		if !ok {
 			return nil, fmt.Errorf("backend %s: %w", n.Backend, backend.ErrNotFound)
 		}
-		return b.Get(ctx, n.Key)
+		if c.Init {
+			return b.Get(ctx, n.Key)
+		}
+		return b.Await(ctx, n.Key, n.Wait)
 	}
 }
 

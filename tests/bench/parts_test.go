@@ -56,7 +56,7 @@ func lookUp(b *testing.B, needs caller.Needs) func() {
 
 func decide(b *testing.B) func() {
 	b.Helper()
-	drivers := map[string]policy.Driver{"none": func(*conf.Node, string, *conf.Problems) any { return nil }}
+	drivers := map[string]policy.Driver{"none": {Settings: func(*conf.Node, string, *conf.Problems) any { return nil }}}
 	p, err := policy.Parse("/policy.yaml", []byte("backends: {main: {type: none}}\nsecrets: {a/token: {}}\n"), policy.Env{Drivers: drivers})
 	if err != nil {
 		b.Fatal(err)

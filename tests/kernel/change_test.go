@@ -137,6 +137,7 @@ func TestBrokenChange(t *testing.T) {
 				return strings.Contains(got, want)
 			})
 			stays(t, m, version, want)
+			harness.Eventually(t, "the log says "+want, func() bool { return strings.Contains(m.Log(), want) })
 			m.KillWorker()
 			stays(t, m, version, want)
 		}
@@ -146,6 +147,50 @@ func TestBrokenChange(t *testing.T) {
 		}
 		if s := m.Status().Secrets[0]; s.State != "ready" || s.Error != "" {
 			t.Errorf("mended, status says %+v", s)
+		}
+		harness.Eventually(t, "the log says that it works again", func() bool { return strings.Contains(m.Log(), "works again") })
+	})
+}
+
+// TestMaxStale: the last good version is not served for longer than max_stale,
+// however often it is asked for.
+func TestMaxStale(t *testing.T) {
+	harness.Matrix(t, func(t *testing.T) {
+		m := harness.New(t, harness.Options{Plain: "a: good\n", Head: "backends:\n  main: {type: sops, file: secrets.yaml, identities: [keys.txt], max_stale: 1ms}\n"})
+		f, err := os.Open(m.Path("a"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		put(t, m.Secrets, "a: plain\n")
+		harness.Eventually(t, "reads are refused", func() bool {
+			_, err := os.ReadFile(m.Path("a"))
+			return errors.Is(err, unix.EBADMSG)
+		})
+		stillOpen(t, f, "good")
+		if got := names(t, m.Dir); !slices.Equal(got, []string{"a"}) {
+			t.Errorf("the mount lists %q", got)
+		}
+		m.Rotate("a: mended\n", "a", "mended")
+	})
+}
+
+// TestAnotherFile: a policy that gives a backend's name to another file does not
+// bring the values of the first one with it.
+func TestAnotherFile(t *testing.T) {
+	harness.Matrix(t, func(t *testing.T) {
+		m := harness.New(t, harness.Options{Plain: "a: good\n"})
+		if got := m.Read("a"); got != "good" {
+			t.Fatalf("got %q", got)
+		}
+		m.WritePolicy(harness.Options{Head: "backends:\n  main: {type: sops, file: other.yaml, identities: [keys.txt]}\n"})
+		m.Must("reload")
+		harness.Eventually(t, "the other file is missed", func() bool {
+			_, err := os.ReadFile(m.Path("a"))
+			return errors.Is(err, unix.EHOSTUNREACH)
+		})
+		if s := m.Status().Backends[0]; s.State != "failed" || !strings.Contains(s.Error, "other.yaml: there is no such file") {
+			t.Errorf("status says %+v", s)
 		}
 	})
 }

@@ -40,7 +40,7 @@ func mayImport(from, to string) bool {
 }
 
 // notDrivers are the packages below backend/ that are parts of the seam.
-var notDrivers = []string{"backend/secret", "backend/backendtest"}
+var notDrivers = []string{"backend/secret", "backend/credential", "backend/watch", "backend/backendtest"}
 
 func isDriver(room string) bool {
 	return within(room, "backend") && room != "backend" && !within(room, notDrivers...)

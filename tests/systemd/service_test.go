@@ -47,6 +47,7 @@ type options struct {
 	secrets  string // the policy's secrets: section and what follows
 	backends string // more backends
 	settings string // more lines of the unit's [Service] section
+	journal  bool   // audit to the journal too
 }
 
 // install makes the files and the unit, and does not start it.
@@ -61,9 +62,9 @@ func installOn(t *testing.T, m *machine, name string, o options) *service {
 	// The harness makes key and sops file; they are copied, for its folder is
 	// not seen in the machine.
 	s.h = harness.New(t, harness.Options{Plain: o.plain, NoMount: true})
-	s.file(t, name+"/policy.yaml", fmt.Sprintf("mount: %s\ncontrol: /run/%s-control/control.sock\naudit: {file: %s, journal: false}\n"+
+	s.file(t, name+"/policy.yaml", fmt.Sprintf("mount: %s\ncontrol: /run/%s-control/control.sock\naudit: {file: %s, journal: %t}\n"+
 		"backends:\n  main: {type: sops, file: secrets.yaml, age: {key_files: [keys.txt]}}\n%s%s",
-		s.dir, name, s.in("log/audit.jsonl"), o.backends, o.secrets))
+		s.dir, name, s.in("log/audit.jsonl"), o.journal, o.backends, o.secrets))
 	key, err := os.ReadFile(s.h.Keys)
 	if err != nil {
 		t.Fatal(err)
@@ -232,6 +233,72 @@ func TestOnlyTheUnit(t *testing.T) {
 		if !s.recorded(want) {
 			t.Errorf("not recorded: %+v", want)
 		}
+	}
+}
+
+// TestDynamicUser gives a secret to a user who exists only while a unit runs, and
+// is known to nss-systemd alone.
+func TestDynamicUser(t *testing.T) {
+	s := started(t, "names", options{plain: "a: one\n", secrets: "secrets:\n  a: {backend: main, owner: passing}\n"})
+	if out, err := s.run("grep", "^passwd:.*systemd", "/etc/nsswitch.conf"); err != nil {
+		t.Skipf("SKIPPED: nss-systemd is not in use (Debian: libnss-systemd): %s", out)
+	}
+	if out, err := s.run("getent", "passwd", "passing"); err == nil {
+		t.Fatalf("the user is there before the unit: %s", out)
+	}
+	s.unit(t, "passing.service", fmt.Sprintf(`[Service]
+Type=oneshot
+DynamicUser=yes
+StandardOutput=append:%s
+ExecStart=/bin/sh -c 'until cat %s/a 2>/dev/null; do sleep 0.2; done'
+TimeoutStartSec=60
+`, s.in("out"), s.dir))
+	s.start(t, "passing.service")
+	if got := s.read("names/out"); got != "one" {
+		t.Errorf("the unit got %q", got)
+	}
+	for _, r := range s.audit() {
+		if r.UID == 0 || r.Outcome == "refused" && r.Rule != "owner passing is unknown" {
+			t.Errorf("recorded: %+v", r)
+		}
+	}
+	if !s.recorded(harness.Record{Path: "a", Outcome: "allowed", Unit: "passing.service", Exe: "/cat"}) {
+		t.Error("the read is not recorded")
+	}
+}
+
+// TestJournal has the journal take the records that are in the file.
+func TestJournal(t *testing.T) {
+	s := started(t, "tells", options{
+		plain: "a: one\n", secrets: "secrets:\n  a: {backend: main}\n  b: {backend: main, key: a, only: {units: [x.service]}}\n", journal: true,
+	})
+	s.must(t, "cat", s.dir+"/a")
+	if out, err := s.run("cat", s.dir+"/b"); err == nil {
+		t.Errorf("b was read: %s", out)
+	}
+	var entry map[string]string
+	harness.Eventually(t, "the journal has the refusal", func() bool {
+		out, err := s.run("journalctl", "--output=json", "SECRETFS_PATH=b", "SECRETFS_OUTCOME=refused")
+		return err == nil && json.Unmarshal([]byte(out), &entry) == nil
+	})
+	last := s.audit()[len(s.audit())-1]
+	for field, want := range map[string]string{
+		"MESSAGE":           fmt.Sprintf("refused: b to uid 0, pid %d (%s): EACCES", last.PID, last.Exe),
+		"PRIORITY":          "4",
+		"SYSLOG_IDENTIFIER": "secretfs",
+		"SECRETFS_BACKEND":  "main",
+		"SECRETFS_UID":      "0",
+		"SECRETFS_ERRNO":    "EACCES",
+		"SECRETFS_RULE":     "only: units",
+		"SECRETFS_SEQ":      fmt.Sprint(last.Seq),
+		"_SYSTEMD_UNIT":     "tells.service",
+	} {
+		if entry[field] != want {
+			t.Errorf("%s is %q, want %q", field, entry[field], want)
+		}
+	}
+	if out := s.must(t, "journalctl", "--output=cat", "SECRETFS_PATH=a"); !strings.HasPrefix(out, "allowed: a to uid 0, pid ") {
+		t.Errorf("of a the journal says %q", out)
 	}
 }
 

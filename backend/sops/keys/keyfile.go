@@ -38,12 +38,10 @@ type keyFile struct {
 	material
 }
 
-func (f *keyFile) changed() bool { return stampOf(os.Stat(f.path)) != f.stamp }
-
 // load reads the file anew if it changed, or could not be read before: the cause
 // need not show in its stamp.
 func (f *keyFile) load() {
-	if !f.failed && f.stamp != (stamp{}) && !f.changed() {
+	if !f.failed && f.stamp != (stamp{}) && stampOf(os.Stat(f.path)) == f.stamp {
 		return
 	}
 	s, m, err := readKeyFile(f.path)

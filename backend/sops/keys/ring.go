@@ -3,9 +3,7 @@ package keys
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
@@ -25,7 +23,6 @@ type Ring struct {
 
 	mu     sync.Mutex
 	files  []*keyFile
-	gnupg  map[string]stamp // files of the GnuPG home
 	closed bool
 }
 
@@ -41,14 +38,9 @@ type hand struct {
 // the helpers for gpg, age plugins and cloud keys; where nil, none of those open
 // anything.
 func New(cfg Config, run Runner) *Ring {
-	r := &Ring{cfg: cfg, run: run, gnupg: map[string]stamp{}}
+	r := &Ring{cfg: cfg, run: run}
 	for _, path := range cfg.files() {
 		r.files = append(r.files, &keyFile{path: path})
-	}
-	if cfg.GnupgHome != "" {
-		for _, name := range []string{"pubring.kbx", "pubring.gpg", "private-keys-v1.d"} {
-			r.gnupg[filepath.Join(cfg.GnupgHome, name)] = stamp{}
-		}
 	}
 	return r
 }
@@ -95,9 +87,6 @@ func (r *Ring) take() (*hand, error) {
 	if r.closed {
 		return nil, errors.New("recovering a data key: the identities are closed")
 	}
-	for path := range r.gnupg {
-		r.gnupg[path] = stampOf(os.Stat(path))
-	}
 	h := &hand{}
 	for _, f := range r.files {
 		f.load()
@@ -113,27 +102,12 @@ func (r *Ring) take() (*hand, error) {
 // watcher. They need not exist.
 func (r *Ring) Sources() []string {
 	paths := r.cfg.files()
-	for path := range r.gnupg {
-		paths = append(paths, path)
-	}
-	slices.Sort(paths)
-	return paths
-}
-
-// Changed says whether a source changed since the last DataKey, so that asking
-// again may give another answer. It costs one stat(2) a source.
-func (r *Ring) Changed() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if slices.ContainsFunc(r.files, (*keyFile).changed) {
-		return true
-	}
-	for path, old := range r.gnupg {
-		if stampOf(os.Stat(path)) != old {
-			return true
+	if r.cfg.GnupgHome != "" {
+		for _, name := range []string{"private-keys-v1.d", "pubring.gpg", "pubring.kbx"} {
+			paths = append(paths, filepath.Join(r.cfg.GnupgHome, name))
 		}
 	}
-	return false
+	return paths
 }
 
 // Close lets go of all keys. DataKey fails from then on.

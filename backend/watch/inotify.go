@@ -1,10 +1,10 @@
-package sops
+package watch
 
 import (
 	"bytes"
 	"encoding/binary"
+	"maps"
 	"os"
-	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -17,11 +17,11 @@ import (
 type inotify struct {
 	mu    sync.Mutex
 	file  *os.File
-	dirs  map[int32]map[*subscription][]string // by watch descriptor: who cares about which names
-	where map[*subscription][]int32
+	dirs  map[int32]map[*Watch]names // by watch descriptor: who cares about which names
+	where map[*Watch][]int32
 }
 
-var events = inotify{dirs: map[int32]map[*subscription][]string{}, where: map[*subscription][]int32{}}
+var events = inotify{dirs: map[int32]map[*Watch]names{}, where: map[*Watch][]int32{}}
 
 const (
 	// selfEvents say that a directory went away.
@@ -31,8 +31,9 @@ const (
 		unix.IN_MODIFY | unix.IN_CLOSE_WRITE | unix.IN_ATTRIB
 )
 
-// watch has s woken by events in places, and no longer by those of before.
-func (n *inotify) watch(s *subscription, p places) {
+// watch has w woken by events in places, and with instead no longer by those of
+// before.
+func (n *inotify) watch(w *Watch, p places, instead bool) {
 	n.mu.Lock()
 	if n.file == nil && len(p) > 0 {
 		n.open()
@@ -43,21 +44,37 @@ func (n *inotify) watch(s *subscription, p places) {
 		return
 	}
 	// Outside of the lock: a dead server may hold up its own files only.
-	found := map[int32][]string{}
-	for dir, names := range p {
+	found := watches{}
+	for dir, of := range p {
 		mask := uint32(selfEvents | unix.IN_ONLYDIR | unix.IN_MASK_ADD)
-		if len(names) > 0 {
+		if len(of) > 0 {
 			mask |= nameEvents
 		}
 		if wd, err := addWatch(file, dir, mask); err == nil {
-			found[wd] = append(found[wd], names...)
+			found.add(wd, of)
 		}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if file == n.file {
-		n.replace(s, found)
+	if file != n.file {
+		return
 	}
+	if !instead {
+		for _, wd := range n.where[w] {
+			found.add(wd, n.dirs[wd][w])
+		}
+	}
+	n.replace(w, found)
+}
+
+// watches are the names that matter by watch descriptor.
+type watches map[int32]names
+
+func (f watches) add(wd int32, of names) {
+	if f[wd] == nil {
+		f[wd] = names{}
+	}
+	maps.Copy(f[wd], of)
 }
 
 // addWatch fails where the directory is gone, may not be read, or the user has
@@ -84,24 +101,24 @@ func (n *inotify) open() {
 	go n.read(n.file)
 }
 
-// replace makes found all that s cares about. mu is held.
-func (n *inotify) replace(s *subscription, found map[int32][]string) {
+// replace makes found all that w cares about. mu is held.
+func (n *inotify) replace(w *Watch, found watches) {
 	select {
-	case <-s.done:
+	case <-w.done:
 		clear(found)
 	default:
 	}
-	old := n.where[s]
-	delete(n.where, s)
+	old := n.where[w]
+	delete(n.where, w)
 	for _, wd := range old {
-		delete(n.dirs[wd], s)
+		delete(n.dirs[wd], w)
 	}
-	for wd, names := range found {
+	for wd, of := range found {
 		if n.dirs[wd] == nil {
-			n.dirs[wd] = map[*subscription][]string{}
+			n.dirs[wd] = map[*Watch]names{}
 		}
-		n.dirs[wd][s] = names
-		n.where[s] = append(n.where[s], wd)
+		n.dirs[wd][w] = of
+		n.where[w] = append(n.where[w], wd)
 	}
 	for _, wd := range old {
 		if n.dirs[wd] != nil && len(n.dirs[wd]) == 0 {
@@ -152,14 +169,14 @@ func (n *inotify) dispatch(buf []byte) {
 		name, _, _ := bytes.Cut(buf[unix.SizeofInotifyEvent:end], []byte{0})
 		buf = buf[end:]
 		if mask&unix.IN_Q_OVERFLOW != 0 {
-			for s := range n.where {
-				s.wake()
+			for w := range n.where {
+				w.wake()
 			}
 			continue
 		}
-		for s, names := range n.dirs[wd] {
-			if mask&(selfEvents|unix.IN_IGNORED) != 0 || slices.Contains(names, string(name)) {
-				s.wake()
+		for w, of := range n.dirs[wd] {
+			if mask&(selfEvents|unix.IN_IGNORED) != 0 || of[string(name)] || of[every] {
+				w.wake()
 			}
 		}
 	}

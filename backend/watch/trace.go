@@ -1,4 +1,4 @@
-package sops
+package watch
 
 import (
 	"path/filepath"
@@ -10,10 +10,29 @@ import (
 // maxLinks is how many symbolic links the kernel follows (path_resolution(7)).
 const maxLinks = 40
 
+// places are directories, each with the names in it that matter. A directory
+// without names matters because it may be moved away or removed itself.
+type places map[string]names
+
+type names map[string]bool
+
+// every stands for all names in a directory; no file is called like that.
+const every = "/"
+
+func (p places) add(dir, name string) {
+	if p[dir] == nil {
+		p[dir] = names{}
+	}
+	if name != "" {
+		p[dir][name] = true
+	}
+}
+
 // trace walks to file as the kernel does, and adds every directory it passes: a
 // directory may be renamed, a symbolic link on the way switched. Where something
-// is missing the walk ends, and its directory is watched for it to appear.
-func (p places) trace(file string) {
+// is missing the walk ends, and its directory is watched for it to appear. With
+// all, everything matters that is in file, a directory.
+func (p places) trace(file string, all bool) {
 	dir, todo := "/", strings.Split(file, "/")
 	p.add(dir, "")
 	for links := 0; len(todo) > 0; {
@@ -46,6 +65,9 @@ func (p places) trace(file string) {
 			dir = path
 			p.add(dir, "")
 		}
+	}
+	if all {
+		p.add(dir, every)
 	}
 }
 

@@ -1,0 +1,54 @@
+package credential
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/secretfs/secretfs/policy/conf"
+)
+
+func decode(t *testing.T, text string) (Source, error) {
+	t.Helper()
+	doc, problems := conf.Parse("p.yaml", []byte("password: "+text+"\n"))
+	s := Decode(conf.Open(doc, problems, "password"), "password", "/etc")
+	return s, problems.Err()
+}
+
+func TestDecode(t *testing.T) {
+	for text, want := range map[string]Source{
+		"null":                         {},
+		"{file: pw}":                   {Kind: File, Name: "/etc/pw"},
+		"{file: /x/.creds, key: PASS}": {Kind: File, Name: "/x/.creds", Key: "PASS"},
+		"{credential: bw-password}":    {Kind: Systemd, Name: "bw-password"},
+		"{secret: /bw/password}":       {Kind: Secret, Name: "bw/password"},
+		"{command: [pass, show, bw]}":  {Kind: Command, Argv: []string{"pass", "show", "bw"}},
+		"{ask: true}":                  {Kind: Ask},
+	} {
+		want.Field = "password"
+		if got, err := decode(t, text); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %#v, %v; want %#v", text, got, err, want)
+		}
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		"hunter2":                 "p.yaml:1:11: password: want {file: …}, {credential: …}, {secret: …}, {command: […]}, {ask: true}: what is written here would be readable in the Nix store",
+		"{}":                      "have none",
+		"{file: a, ask: true}":    "have file and ask",
+		"{credential: x, key: y}": "has a meaning together with file only",
+		"{credential: ../x}":      "want the name of a credential",
+		"{command: []}":           "want a program and its arguments",
+		"{ask: false}":            "leave the credential out",
+		"{fiel: x}":               `did you mean "file"?`,
+	} {
+		_, err := decode(t, text)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q in it", text, err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: the error shows what may be a password", text)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package backend
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+const (
+	// saveDelay is how long changes are collected before they are kept for
+	// the next process.
+	saveDelay = 500 * time.Millisecond
+	// pollEvery is how often it is looked whether a value's time is over.
+	pollEvery = time.Second
+)
+
+// A keeper does what a cache needs done in the background.
+type keeper struct {
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+// keep saves the cache's values after each change and, with poll set, asks for
+// those again whose time is over.
+func (r *Resolver) keep(save func(Legacy), poll bool) *keeper {
+	ctx, cancel := context.WithCancel(context.Background())
+	k := &keeper{cancel: cancel}
+	if save != nil {
+		k.done.Go(func() { r.saveChanges(ctx, save) })
+	}
+	if poll {
+		k.done.Go(func() { r.poll(ctx) })
+	}
+	return k
+}
+
+func (k *keeper) stop() {
+	k.cancel()
+	k.done.Wait()
+}
+
+func (r *Resolver) saveChanges(ctx context.Context, save func(Legacy)) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.cache.dirty:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(saveDelay):
+		}
+		if l, err := r.cache.state(); err == nil { // else the next process asks again
+			save(l)
+		}
+	}
+}
+
+// poll asks again for what is overdue, so that changes are noticed.
+func (r *Resolver) poll(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pollEvery):
+		}
+		if r.open() != nil {
+			continue
+		}
+		for _, key := range r.cache.overdue() {
+			if r.again(ctx, key) {
+				r.tell()
+			}
+		}
+	}
+}
+
+// again says whether there is something new about key.
+func (r *Resolver) again(ctx context.Context, key string) bool {
+	before, _ := r.cache.info(key)
+	s, err := r.remembered(ctx, key)
+	if err != nil {
+		return ctx.Err() == nil
+	}
+	defer s.Value.Destroy()
+	return s.Version != before.Version || (s.Stale == nil) != (before.Stale == nil)
+}

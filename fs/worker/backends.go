@@ -1,0 +1,173 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"time"
+
+	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/secret"
+	"github.com/secretfs/secretfs/policy"
+)
+
+// An opened backend, with what it was opened from.
+type opened struct {
+	spec     policy.Backend
+	resolver *backend.Resolver
+}
+
+// backend opens one, or goes on with the one that is open.
+func (w *worker) backend(p *policy.Policy, spec policy.Backend) (*opened, error) {
+	if o := w.opened[spec.Name]; o != nil && same(o.spec, spec) {
+		return o, nil
+	}
+	opener := w.cfg.Openers[spec.Type]
+	if opener == nil {
+		return nil, errors.New("no driver for type " + spec.Type)
+	}
+	env := backend.Env{
+		Name: spec.Name, Timeout: spec.Timeout, Timings: timings(spec), OfflineMaxAge: spec.OfflineMaxAge,
+		Helper: w.helper(spec.Name), State: w.slot("backend-" + spec.Name), Log: w.log.With("backend", spec.Name),
+	}
+	defer env.State.Saved.Keys.Destroy()
+	if driver := w.cfg.Env.Drivers[spec.Type]; driver.State != nil && driver.State(spec.Config) {
+		var err error
+		if env.StateDir, err = stateDir(p, spec.Name); err != nil {
+			w.notice(err.Error())
+		}
+	}
+	b, err := opener(spec.Config, env)
+	if err != nil {
+		return nil, err
+	}
+	values := w.slot("values-" + spec.Name)
+	defer values.Saved.Keys.Destroy()
+	o := &opened{spec: spec, resolver: backend.New(b, backend.Options{
+		Name: spec.Name, Timeout: spec.Timeout, InFlight: spec.InFlight, Timings: env.Timings, Slot: values,
+	})}
+	o.resolver.Notify(func() { w.changes.add(spec.Name) })
+	return o, nil
+}
+
+func timings(spec policy.Backend) backend.Timings {
+	t := backend.Timings{
+		Default: backend.Timing{TTL: spec.TTL, MaxStale: spec.MaxStale},
+		ByKey:   make(map[string]backend.Timing, len(spec.Timings)),
+	}
+	for key, own := range spec.Timings {
+		t.ByKey[key] = backend.Timing(own)
+	}
+	return t
+}
+
+// stateDir makes the directory where a backend keeps what may lie on a disk.
+func stateDir(p *policy.Policy, name string) (string, error) {
+	dir := filepath.Join(p.State, "backends", escape(name))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("backend %s keeps nothing for when it cannot be reached: making its state directory: %w", name, err)
+	}
+	return dir, nil
+}
+
+// escape makes a name that a file can have of a backend's, which no other
+// backend's has.
+func escape(name string) string {
+	var b []byte
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c == '/' || c == '%' || c == '.' && i == 0:
+			b = fmt.Appendf(b, "%%%02x", c)
+		default:
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}
+
+// stateful says whether any backend keeps files.
+func (w *worker) stateful(p *policy.Policy) bool {
+	for _, spec := range p.Backends {
+		if driver := w.cfg.Env.Drivers[spec.Type]; driver.State != nil && driver.State(spec.Config) {
+			return true
+		}
+	}
+	return false
+}
+
+// helper starts helpers for the backend of that name.
+func (w *worker) helper(name string) func(context.Context, backend.HelperCall) (net.Conn, error) {
+	return func(ctx context.Context, call backend.HelperCall) (net.Conn, error) {
+		return w.link.Helper(ctx, name, call)
+	}
+}
+
+// same says whether two entries of backends: mean the same; where they stand
+// in the file does not matter.
+func same(a, b policy.Backend) bool {
+	a.Settings, b.Settings = nil, nil
+	return reflect.DeepEqual(a, b)
+}
+
+// slot is where one part's state is kept for the next worker.
+func (w *worker) slot(name string) backend.Slot {
+	return backend.Slot{Save: func(l backend.Legacy) { w.save(name, l) }, Saved: w.saved(name)}
+}
+
+// restSuffix names the part of a backend's state that is not secret.
+const restSuffix = "-rest"
+
+// save leaves a backend's state to the next worker. Should we die halfway, the
+// two parts do not belong together, which a backend finds out.
+func (w *worker) save(name string, l backend.Legacy) {
+	defer l.Keys.Destroy()
+	framed, err := frame(l.Keys)
+	if err != nil {
+		w.log.Warn("keeping a backend's state", "name", name, "error", err)
+		return
+	}
+	defer framed.Destroy()
+	fd, err := secret.Memfd(framed)
+	if err != nil {
+		return // without memfd_secret the next worker starts afresh
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	w.keepBytes(name+restSuffix, l.Rest)
+	if err := w.link.Keep(name, f); err != nil {
+		w.log.Warn("keeping a backend's state", "name", name, "error", err)
+	}
+}
+
+func (w *worker) saved(name string) (l backend.Legacy) {
+	f, err := w.link.Kept(name)
+	if err != nil || f == nil {
+		return l
+	}
+	defer f.Close()
+	if l.Rest, err = w.keptBytes(name + restSuffix); err != nil {
+		return l
+	}
+	if l.Keys, err = unframe(int(f.Fd())); err != nil {
+		w.log.Warn("taking over a backend's state", "name", name, "error", err)
+	}
+	return l
+}
+
+// retire closes backends that no view uses any more, once the requests that
+// began with them have had their time.
+func (w *worker) retire(old map[string]*opened) {
+	for name, o := range old {
+		if w.opened[name] != o {
+			time.AfterFunc(o.spec.Timeout+time.Second, func() {
+				if err := o.resolver.Close(); err != nil {
+					w.log.Warn("closing a backend", "name", name, "error", err)
+				}
+			})
+		}
+	}
+}
