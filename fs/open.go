@@ -29,9 +29,10 @@ type opening struct {
 	// noatime is how overlayfs opens (fs/overlayfs/file.c). A name that leads
 	// to another node is an error to it, so it is not sent to look again.
 	noatime bool
-	// init says that the caller is some PID 1, which rather gets the last
-	// value than waits.
-	init bool
+	// isInit asks whether the caller is some PID 1, which rather gets the last
+	// value than waits. init is the answer, once there is something to wait for.
+	isInit func() bool
+	init   bool
 }
 
 // Open answers FUSE_OPEN: who asks, may they, make the value ready, record,
@@ -56,25 +57,19 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 	if err != nil {
 		at.path = path // refused all the same, and recorded as such
 	}
-	c := new(policy.Caller)
 	request := gate.Request{
 		Path: path, UID: in.Uid, GID: in.Gid, FindErr: err, Resent: resent, Errno: errnoName,
 		Identify: func(needs policy.Needs) (*policy.Caller, error) {
-			var err error
-			*c, err = f.cfg.Proc.Lookup(in.Pid, in.Uid, in.Gid, callerNeeds(needs))
-			return c, err
+			c, err := f.cfg.Proc.Lookup(in.Pid, in.Uid, in.Gid, callerNeeds(needs))
+			return &c, err
 		},
 	}
 	var handle table.Handle
 	err = f.cfg.Gate.Open(ctx, request, func(ctx context.Context, fetch gate.Fetch) (served gate.Served, err error) {
-		if c.Init {
-			var done context.CancelFunc
-			ctx, done = context.WithTimeout(ctx, initDeadline)
-			defer done()
-		}
 		o := opening{
 			id: table.NodeID(in.NodeId), tid: in.Pid, unique: unique,
-			want: at.current(), stale: at.info.Stale != nil, fetch: fetch, init: c.Init,
+			want: at.current(), stale: at.info.Stale != nil, fetch: fetch,
+			isInit:  func() bool { return f.isInit(&in.InHeader) },
 			noatime: in.Flags&unix.O_NOATIME != 0,
 		}
 		handle, served.Version, err = f.open(ctx, &o)
@@ -97,8 +92,7 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 
 // callerNeeds is what to look up for an OPEN: reading /proc is its dearest
 // part.
-func callerNeeds(n policy.Needs) caller.Needs {
-	needs := caller.NeedInit
+func callerNeeds(n policy.Needs) (needs caller.Needs) {
 	if n.Power {
 		needs |= caller.NeedPower
 	}
@@ -108,10 +102,22 @@ func callerNeeds(n policy.Needs) caller.Needs {
 	return needs
 }
 
+// isInit says whether the caller is PID 1 of any pid namespace. Its request is
+// unanswered, so that it is there to be asked about.
+func (f *FS) isInit(h *fuse.InHeader) bool {
+	c, err := f.cfg.Proc.Lookup(h.Pid, h.Uid, h.Gid, caller.NeedInit)
+	return err == nil && c.Init
+}
+
 // open makes a handle that reads one version.
 func (f *FS) open(ctx context.Context, o *opening) (table.Handle, backend.Version, error) {
 	if h, v, ok := f.openCurrent(o); ok {
 		return h, v, nil
+	}
+	if o.init = o.isInit(); o.init {
+		var done context.CancelFunc
+		ctx, done = context.WithTimeout(ctx, initDeadline)
+		defer done()
 	}
 	lock, err := f.locks.lock(ctx, f.cfg.Table.Primary(o.id))
 	if err != nil {
