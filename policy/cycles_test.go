@@ -41,6 +41,11 @@ func TestCycles(t *testing.T) {
 		},
 		{"backends: {a: {type: o, by: sa}}\nsecrets: {sa: {}}\n", `circle: a -> a`},
 		{"backends: {a: {type: o, by: sx}}\nsecrets: {sa: {}}\n", `a credential of backend "a" is the secret "sx", which the policy does not have`},
+		// Other mistakes are told beside it, those that make no tree too.
+		{
+			"backends: {a: {type: o, by: sx}}\nsecrets: {s: {}, s/t: {}, s/t/u: {}}\n",
+			`"s" cannot be a directory: it is the secret at 2:11`,
+		},
 		// Below a dynamic directory whatever the backend has is a secret.
 		{"backends: {a: {type: o}, b: {type: o, by: d/x}}\ndirectories: {d: {backend: a}}\n", ""},
 	} {
