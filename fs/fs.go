@@ -43,9 +43,12 @@ type Config struct {
 	Gate  *gate.Gate
 	Proc  *caller.Proc
 	Store Store
-	// Backing is the directory that backing files are made in; nil serves by
-	// direct I/O.
+	// Backing is a directory in memory that cannot be swapped: for backing files,
+	// and for snapshots where the kernel has no memfd_secret(2). It may be nil.
 	Backing *os.File
+	// Passthrough says that the kernel reads from backing files by itself; else
+	// all is served by direct I/O.
+	Passthrough bool
 	// Holder is the pid that may touch files, to tell their watchers.
 	Holder int
 	// Covered says whether something is mounted on top of a path, whose name
@@ -74,7 +77,7 @@ func New(cfg Config) *FS {
 	f := &FS{RawFileSystem: fuse.NewDefaultRawFileSystem(), cfg: cfg}
 	f.locks.held = make(map[table.NodeID]*pathLock)
 	f.linger.start(f.expire)
-	f.direct.start(cfg.Store)
+	f.direct.start(cfg)
 	return f
 }
 
@@ -91,4 +94,4 @@ func (f *FS) String() string { return "secretfs" }
 func (f *FS) covered(path string) bool { return f.cfg.Covered != nil && f.cfg.Covered(path) }
 
 // passthrough says that the kernel reads open files by itself.
-func (f *FS) passthrough() bool { return f.cfg.Backing != nil }
+func (f *FS) passthrough() bool { return f.cfg.Passthrough && f.cfg.Backing != nil }

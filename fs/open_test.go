@@ -89,7 +89,7 @@ func mounted(t testing.TB, g *gate.Gate, values *backendtest.Memory) (*FS, *back
 		t.Fatal(err)
 	}
 	s := new(store)
-	f := New(Config{Table: nodes, Gate: g, Proc: proc, Store: s, Backing: dir, Log: slog.New(slog.DiscardHandler)})
+	f := New(Config{Table: nodes, Gate: g, Proc: proc, Store: s, Backing: dir, Passthrough: true, Log: slog.New(slog.DiscardHandler)})
 	f.Attach(quiet{})
 	t.Cleanup(func() {
 		f.Close()

@@ -14,14 +14,22 @@ import (
 
 // snapshots are the values that direct-I/O handles read from: in memfd_secret
 // files that the holder keeps too, so that the next worker can go on. Where the
-// kernel has none they are this process's alone.
+// kernel has none they are files of the detached tmpfs, and without one (user
+// mounts) this process's alone.
 type snapshots struct {
-	store Store
+	store   Store
+	backing *os.File
 
 	mu    sync.Mutex
 	byID  map[int32]*snapshot
 	local int32 // ids of snapshots that no holder knows count up from the lowest
 }
+
+// The ids of snapshots that no holder knows lie below the holder's.
+const (
+	firstLocal = -1 << 31
+	lastLocal  = -1 << 30
+)
 
 type snapshot struct {
 	mu    sync.RWMutex // held for writing when the value goes
@@ -29,31 +37,59 @@ type snapshot struct {
 	local bool
 }
 
-func (s *snapshots) start(store Store) {
-	s.store, s.byID, s.local = store, make(map[int32]*snapshot), -1<<31
+// start takes leave of what a dead worker had for itself: nodes no longer carry
+// it, and no other value gets an id that one of its open handles still names.
+func (s *snapshots) start(cfg Config) {
+	s.store, s.backing, s.byID, s.local = cfg.Store, cfg.Backing, make(map[int32]*snapshot), firstLocal
+	lost := func(object int32) bool {
+		if object > lastLocal {
+			return false
+		}
+		s.local = max(s.local, object)
+		return true
+	}
+	for object := range cfg.Table.Objects() {
+		lost(object)
+	}
+	cfg.Table.EachCarried(func(id table.NodeID, c table.Carried) {
+		if lost(c.Object) {
+			cfg.Table.Carry(id, table.Carried{})
+		}
+	})
 }
 
 // add keeps a copy of v and returns its id, which is negative.
 func (s *snapshots) add(v *secret.Value) (int32, error) {
-	fd, err := secret.Memfd(v)
+	file, err := s.file(v)
 	if errors.Is(err, secret.ErrUnsupported) {
 		return s.addLocal(v)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("making a snapshot: %w", err)
 	}
-	file := os.NewFile(uintptr(fd), "snapshot")
 	defer file.Close()
 	id, err := s.store.Register(file, false)
 	if err != nil {
 		return s.addLocal(v) // the holder is dead: this worker serves on alone
 	}
-	mapped, err := secret.MapFD(fd, v.Len())
+	mapped, err := secret.MapFD(int(file.Fd()), v.Len())
 	if err != nil {
 		return 0, fmt.Errorf("mapping a snapshot: %w", err)
 	}
 	s.put(id, &snapshot{value: mapped})
 	return id, nil
+}
+
+// file makes a file of v that other processes can map and nobody can swap.
+func (s *snapshots) file(v *secret.Value) (*os.File, error) {
+	fd, err := secret.Memfd(v)
+	if err == nil {
+		return os.NewFile(uintptr(fd), "snapshot"), nil
+	}
+	if errors.Is(err, secret.ErrUnsupported) && s.backing != nil {
+		return unlinked(s.backing, v)
+	}
+	return nil, err
 }
 
 func (s *snapshots) addLocal(v *secret.Value) (int32, error) {

@@ -49,23 +49,32 @@ func (f *FS) load(ctx context.Context, o *opening) (table.Carried, error) {
 	return c, nil
 }
 
-// back copies a value into an unlinked file on the detached tmpfs and
-// registers it with the kernel.
+// back makes a backing file of a value and registers it with the kernel.
 func (f *FS) back(v *secret.Value) (int32, error) {
-	fd, err := unix.Openat(int(f.cfg.Backing.Fd()), ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o400)
+	file, err := unlinked(f.cfg.Backing, v)
 	if err != nil {
-		return 0, fmt.Errorf("making a backing file: %w", err)
+		return 0, err
+	}
+	defer file.Close()
+	return f.cfg.Store.Register(file, true)
+}
+
+// unlinked copies a value into a file that has no name, on the detached tmpfs.
+func unlinked(dir *os.File, v *secret.Value) (*os.File, error) {
+	fd, err := unix.Openat(int(dir.Fd()), ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o400)
+	if err != nil {
+		return nil, fmt.Errorf("making a backing file: %w", err)
 	}
 	file := os.NewFile(uintptr(fd), "backing")
-	defer file.Close()
 	for b := v.Bytes(); len(b) > 0; {
 		n, err := unix.Write(fd, b)
 		if err != nil && err != unix.EINTR {
-			return 0, fmt.Errorf("filling a backing file: %w", err)
+			file.Close()
+			return nil, fmt.Errorf("filling a backing file: %w", err)
 		}
 		b = b[max(n, 0):]
 	}
-	return f.cfg.Store.Register(file, true)
+	return file, nil
 }
 
 // forget drops an object that its node no longer carries. Open handles of

@@ -37,8 +37,10 @@ func dropBacking(dev *os.File, id int32) error {
 }
 
 // newStore makes the detached, unswappable filesystem that backing files lie
-// in: a tmpfs with noswap (Linux 6.4), else a ramfs, on which readers that use
-// O_DIRECT get EIO. It is attached nowhere, so that no path leads to it.
+// in, and snapshots where there is no memfd_secret(2): a tmpfs with noswap
+// (Linux 6.4), else a ramfs. As backing file of passthrough a ramfs would give
+// EIO to readers that use O_DIRECT, but kernels with passthrough have noswap
+// too. It is attached nowhere, so that no path leads to it.
 func newStore() (*os.File, error) {
 	options := [][2]string{{"size", "512m"}, {"nr_inodes", "1m"}, {"mode", "0700"}}
 	fd, err := detached("tmpfs", options, "noswap")

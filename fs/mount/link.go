@@ -35,7 +35,7 @@ type Inherited struct {
 	Dev     *os.File
 	Table   *os.File
 	Control *net.UnixListener
-	Store   *os.File // nil without passthrough
+	Store   *os.File // nil in user mounts
 }
 
 // Connect opens the link that the holder left on descriptor 3.

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/secretfs/secretfs/fs/control"
 	"github.com/secretfs/secretfs/fs/table"
 )
@@ -110,12 +112,15 @@ func (h *Holder) mount(dir string) (*mounted, error) {
 	return m, nil
 }
 
-// furnish makes what passthrough needs and says what this kernel lacks.
+// furnish makes what open files are read from and says what this kernel lacks.
 func (h *Holder) furnish() error {
 	if !h.m.agreed.Resend() {
 		h.notice("this kernel cannot resend requests (Linux 6.9 can): those in flight when a worker dies are lost")
 	}
-	if !h.m.agreed.Passthrough() {
+	if !h.m.system {
+		if !memfdSecret() {
+			h.notice("this kernel has no memfd_secret (switched on with secretmem.enable=1): files that are open when a worker dies cannot be read on")
+		}
 		return nil
 	}
 	store, err := newStore()
@@ -126,6 +131,15 @@ func (h *Holder) furnish() error {
 	h.store = store
 	h.mu.Unlock()
 	return nil
+}
+
+func memfdSecret() bool {
+	fd, err := unix.MemfdSecret(unix.O_CLOEXEC)
+	if err != nil {
+		return false
+	}
+	unix.Close(fd)
+	return true
 }
 
 func listen(path string) (*os.File, error) {

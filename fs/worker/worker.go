@@ -168,7 +168,7 @@ func (w *worker) adopt(in mount.Inherited, view *gate.View) error {
 	w.gate = gate.New(view, w.audit)
 	w.fs = fs.New(fs.Config{
 		Table: nodes, Gate: w.gate, Proc: w.proc, Store: w.link,
-		Backing: in.Store, Holder: w.ground.Holder, Covered: w.ground.Covered, Log: w.log,
+		Backing: in.Store, Passthrough: w.ground.Agreed.Passthrough(), Holder: w.ground.Holder, Covered: w.ground.Covered, Log: w.log,
 	})
 	if w.conn, err = mount.Adopt(in.Dev, w.ground.Agreed, w.fs, log.New(newQueue(os.Stderr), "", 0)); err != nil {
 		return err
