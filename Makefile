@@ -11,7 +11,7 @@ commit := $(shell git rev-parse HEAD 2>/dev/null)
 ldflags := -s -w -X main.version=$(version) -X main.commit=$(commit)
 build := $(GO) build -trimpath -buildvcs=false
 
-.PHONY: build demo test lint bench fuzz docs clean bin/secretfs bin/secretfs-keys
+.PHONY: build demo test lint bench fuzz kernels docs clean bin/secretfs bin/secretfs-keys
 .DEFAULT_GOAL := build
 
 build: bin/secretfs bin/secretfs-keys
@@ -49,6 +49,16 @@ bench:
 
 fuzz:
 	FUZZTIME=$(FUZZTIME) tests/fuzz.sh
+
+# Takes some minutes: QEMU emulates the processor.
+kernels: export SECRETFS_BIN = $(CURDIR)/bin/secretfs
+kernels: export SECRETFS_SOPS = $(CURDIR)/bin/sops
+kernels: export SECRETFS_KERNELS = $(CURDIR)/bin/kernels
+kernels:
+	@tests/setup.sh kernels
+	@$(MAKE) --no-print-directory build bin/sops
+	tests/oldkernel/fetch.sh $(SECRETFS_KERNELS)
+	$(GO) test -count=1 -v -timeout 60m ./tests/oldkernel
 
 # Manual pages and completions, for packagers.
 docs:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes this machine ready: says what is missing, and installs it from Debian
 # packages where it may. Does nothing where everything is there.
-# usage: tests/setup.sh demo | test
+# usage: tests/setup.sh demo | test | kernels
 set -euo pipefail
 
 # The one list of what is needed besides Go: "command package,package why". Tests that
@@ -19,10 +19,14 @@ inotifywait inotify-tools watchers-on-rotation
 -gcc gcc the-race-detector
 -systemd-nspawn systemd-container,libnss-systemd a-real-systemd-on-the-mount
 -dbus-daemon dbus a-real-systemd-on-the-mount"
+kernels="$demo
+-qemu-system-x86_64 qemu-system-x86 booting-older-kernels
+-cpio cpio booting-older-kernels
+-xz xz-utils modules-of-older-kernels"
 
 case ${1:-} in
-demo | test) wanted=${!1} ;;
-*) echo "usage: tests/setup.sh demo | test" >&2; exit 2 ;;
+demo | test | kernels) wanted=${!1} ;;
+*) echo "usage: tests/setup.sh demo | test | kernels" >&2; exit 2 ;;
 esac
 
 go=$(sed -n 's/^go //p' go.mod)
