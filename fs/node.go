@@ -112,12 +112,15 @@ func (f *FS) Lookup(cancel <-chan struct{}, header *fuse.InHeader, name string, 
 	if err != nil {
 		return fuse.Status(unix.ENOSPC)
 	}
+	out.SetEntryTimeout(timeout(at))
 	if !at.dir && f.cfg.Table.Retrying(header.Pid, id) {
-		id = f.elsewhere(id, &at)
+		if next := f.elsewhere(id, &at); next != id {
+			id = next
+			out.SetEntryTimeout(0) // for this one thread
+		}
 	}
 	out.NodeId, out.Generation = uint64(id), 1
 	f.attr(at, id, &out.Attr)
-	out.SetEntryTimeout(timeout(at))
 	out.SetAttrTimeout(timeout(at))
 	return fuse.OK
 }

@@ -8,8 +8,11 @@ import (
 )
 
 // tellAttempts bounds how often a node is touched until the touch has arrived:
-// a reader who finds the node busy makes the name lead elsewhere meanwhile.
-const tellAttempts = 8
+// readers who find the node busy make the name lead elsewhere meanwhile.
+const (
+	tellAttempts = 64
+	tellPause    = 10 * time.Millisecond // at most, between two of them
+)
 
 // touches are the nodes that the holder has touched since it was last asked to.
 type touches struct {
@@ -58,25 +61,29 @@ func (f *FS) Tell(paths []string, touch func([]string) error) {
 
 // tellNodes touches one node of each of some paths.
 func (f *FS) tellNodes(round map[table.NodeID]string, touch func([]string) error) {
+	var err error
 	for attempt := range tellAttempts {
-		time.Sleep(time.Duration(attempt) * time.Millisecond)
+		time.Sleep(min(time.Duration(attempt)*time.Millisecond, tellPause))
 		var paths []string
 		for id, path := range round {
-			if f.lead(path, id) {
-				paths = append(paths, path)
-			} else {
+			if !f.lead(path, id) {
 				delete(round, id)
+				continue
 			}
+			if attempt > 0 {
+				// An answer that was on its way has made the name lead elsewhere.
+				f.expireName(path)
+			}
+			paths = append(paths, path)
 		}
 		if len(paths) == 0 {
 			return
 		}
 		f.touched.take()
-		if touch(paths) != nil {
-			return // whoever touches has said why
-		}
+		err = touch(paths) // what is busy at the moment will be touched the next time
 		for id := range f.touched.take() {
 			delete(round, id)
 		}
 	}
+	f.cfg.Log.Warn("telling watchers", "untold", len(round), "error", err)
 }

@@ -109,7 +109,6 @@ func (w *worker) touch(paths []string) error {
 		err := w.link.Touch(ctx, paths[:n])
 		cancel()
 		if err != nil {
-			w.log.Warn("telling watchers", "error", err)
 			return err
 		}
 		paths = paths[n:]

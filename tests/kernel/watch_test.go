@@ -135,6 +135,13 @@ func TestWatchBusy(t *testing.T) {
 	w := watch(t, m.Path("a"))
 	var stop atomic.Bool
 	var readers sync.WaitGroup
+	defer func() {
+		stop.Store(true)
+		readers.Wait()
+		if t.Failed() {
+			t.Log(m.Log())
+		}
+	}()
 	for range 3 {
 		readers.Go(func() {
 			for !stop.Load() {
@@ -155,8 +162,6 @@ func TestWatchBusy(t *testing.T) {
 			}
 		}, m.Path("a"))
 	}
-	stop.Store(true)
-	readers.Wait()
 }
 
 // sopsSet has sops edit one value, which leaves the others as they are.
