@@ -56,12 +56,6 @@ type Env struct {
 	Name    string        // the backend's name in the policy
 	Timeout time.Duration // deadline of one fetch
 	Timings Timings
-	// OfflineMaxAge is how old a copy on disk may be that is served while the
-	// source cannot be reached; 0 for any age.
-	OfflineMaxAge time.Duration
-	// StateDir is a directory, mode 0700, for what may lie on a disk: ciphertext
-	// and what is no secret. Empty where there is none.
-	StateDir string
 	// Credential goes and gets a credential. It is called each time that one is
 	// needed, so that one which appears later heals. The caller destroys the
 	// Value. Without one the error wraps ErrLocked, and says what to do.

@@ -88,4 +88,13 @@ secrets:
 			t.Errorf("%s is taken", text)
 		}
 	}
+	for _, text := range []string{
+		"backends: {main: {type: sops, file: x, ttl: 5s}}\n",
+		"backends: {main: {type: sops, file: x}}\nsecrets: {x: {ttl: 5s}}\n",
+	} {
+		const want = "ttl: has no meaning in a backend of type sops, which notices changes by itself"
+		if _, err := parse(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
 }

@@ -14,7 +14,8 @@ type Driver struct {
 	// configuration. Relative paths in them are relative to dir. Settings belong
 	// to it.
 	Settings func(settings *conf.Node, dir string, report *conf.Problems) any
-	// TTL is the default of `ttl:`.
+	// TTL is the default of `ttl:`, which has a meaning for a backend that has
+	// to be asked; 0 for one that notices changes by itself.
 	TTL time.Duration
 	// SecretKeys are the keys that entries of `secrets:` in such a backend may
 	// have beside those of every secret.
@@ -26,9 +27,6 @@ type Driver struct {
 	// Secrets are the paths of the mount whose secrets unlock the backend; nil
 	// where none can.
 	Secrets func(config any) []string
-	// State says whether the backend keeps files in the state directory; nil
-	// where it never does.
-	State func(config any) bool
 }
 
 // Drivers maps a backend type, as `type:` names it, to its driver.
@@ -41,7 +39,6 @@ type Env struct {
 	Mount     string // "/run/secrets"
 	Control   string // "/run/secretfs/control.sock"
 	AuditFile string // "/var/log/secretfs/audit.jsonl"
-	State     string // "/var/lib/secretfs"
 	// Owner and Group own what the policy gives to nobody, by name or
 	// number; "root". A mount for one user needs that user's.
 	Owner, Group string

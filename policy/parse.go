@@ -15,12 +15,10 @@ const (
 	defaultMount    = "/run/secrets"
 	defaultControl  = "/run/secretfs/control.sock"
 	defaultAudit    = "/var/log/secretfs/audit.jsonl"
-	defaultState    = "/var/lib/secretfs"
 	defaultLinger   = 30 * time.Second
 	defaultInterval = time.Second
 	defaultTimeout  = 5 * time.Second
 	defaultMaxStale = 24 * time.Hour
-	defaultOffline  = 30 * 24 * time.Hour
 	defaultInFlight = 16
 	defaultMode     = 0o400
 	defaultDirMode  = 0o755
@@ -29,7 +27,7 @@ const (
 
 // The keys of the top level and of its sections.
 var (
-	topKeys   = []string{"mount", "control", "state", "defaults", "audit", "linger", "backends", "secrets", "directories", "templates"}
+	topKeys   = []string{"mount", "control", "defaults", "audit", "linger", "backends", "secrets", "directories", "templates"}
 	auditKeys = []string{"file", "sync", "interval", "journal"}
 )
 
@@ -89,12 +87,10 @@ func newParser(path string, problems *conf.Problems, env Env) *parser {
 func (p *parser) top(f conf.Fields) {
 	p.policy.Mount = strings.Clone(p.mount(f))
 	p.policy.Control = strings.Clone(f.Path("control", p.dir, cmp.Or(p.env.Control, defaultControl)))
-	p.policy.State = strings.Clone(f.Path("state", p.dir, cmp.Or(p.env.State, defaultState)))
 	p.policy.Linger = f.Duration("linger", defaultLinger)
 	audit := f.Map("audit", auditKeys...)
 	p.audit(audit)
 	p.outside(f, "control", p.policy.Control)
-	p.outside(f, "state", p.policy.State)
 	p.outside(audit, "file", p.policy.Audit.File)
 	base := &Perm{Owner: cmp.Or(p.env.Owner, rootName), Group: cmp.Or(p.env.Group, rootName), Mode: defaultMode}
 	p.policy.Default = p.perm(f.Map("defaults", permKeys...), base)

@@ -9,7 +9,7 @@ import (
 )
 
 // backendKeys are the keys of every backend, of whatever type.
-var backendKeys = []string{"type", "timeout", "ttl", "max_stale", "offline_max_age", "in_flight"}
+var backendKeys = []string{"type", "timeout", "ttl", "max_stale", "in_flight"}
 
 func (p *parser) readBackends(f conf.Fields) {
 	f.Each("backends", func(key conf.Key, n *conf.Node) {
@@ -38,9 +38,8 @@ func (p *parser) backend(key conf.Key, n *conf.Node) Backend {
 	b.Type = f.Required("type")
 	b.Timeout = f.Duration("timeout", defaultTimeout)
 	driver, known := p.env.Drivers[b.Type]
-	b.TTL = f.Duration("ttl", driver.TTL)
+	b.TTL = p.ttl(f, b.Type, driver.TTL)
 	b.MaxStale = f.Duration("max_stale", defaultMaxStale)
-	b.OfflineMaxAge = f.Duration("offline_max_age", defaultOffline)
 	b.InFlight = f.Count("in_flight", defaultInFlight)
 	if b.Timeout < time.Millisecond {
 		f.Addf("timeout", "must be at least 1ms")
@@ -53,6 +52,15 @@ func (p *parser) backend(key conf.Key, n *conf.Node) Backend {
 		f.Addf("type", "unknown type of backend %q%s", b.Type, conf.Suggest(b.Type, sortedKeys(p.env.Drivers)))
 	}
 	return b
+}
+
+// ttl reads how long a value is served without asking, for a type of backend
+// that is asked.
+func (p *parser) ttl(f conf.Fields, kind string, fallback time.Duration) time.Duration {
+	if driver, known := p.env.Drivers[kind]; known && driver.TTL == 0 && f.Get("ttl") != nil {
+		f.Addf("ttl", "has no meaning in a backend of type %s, which notices changes by itself", kind)
+	}
+	return f.Duration("ttl", fallback)
 }
 
 // keyNames makes Open accept every key: which ones there are is known to the

@@ -78,7 +78,7 @@ func (p *parser) timing(f conf.Fields, b *Backend, key string) {
 	if f.Get("ttl") == nil && f.Get("max_stale") == nil || b == nil {
 		return
 	}
-	t := Timing{TTL: f.Duration("ttl", b.TTL), MaxStale: f.Duration("max_stale", b.MaxStale)}
+	t := Timing{TTL: p.ttl(f, b.Type, b.TTL), MaxStale: f.Duration("max_stale", b.MaxStale)}
 	if other, ok := b.Timings[key]; ok {
 		t = Timing{TTL: min(t.TTL, other.TTL), MaxStale: min(t.MaxStale, other.MaxStale)}
 	}

@@ -52,12 +52,11 @@ func TestParseExample(t *testing.T) {
 		File:    "/etc/secretfs/policy.yaml",
 		Mount:   "/run/secrets",
 		Control: "/run/secretfs/control.sock",
-		State:   "/var/lib/secretfs",
 		Audit:   policy.Audit{File: "/var/log/secretfs/audit.jsonl", Sync: "interval", Interval: time.Second, Journal: true},
 		Linger:  30 * time.Second,
 		Backends: []policy.Backend{{
 			Name: "main", Type: "sops", Timeout: 5 * time.Second, MaxStale: 24 * time.Hour,
-			OfflineMaxAge: 720 * time.Hour, InFlight: 16, Config: "/etc/secretfs/secrets.yaml",
+			InFlight: 16, Config: "/etc/secretfs/secrets.yaml",
 		}},
 		Secrets: []policy.Secret{
 			{Path: "apps/legacy/password", Backend: "main", Key: "apps/legacy/password", Perm: &policy.Perm{Owner: "legacy", Group: "root", Mode: 0o400}},

@@ -19,7 +19,6 @@ type Policy struct {
 	File     string
 	Mount    string
 	Control  string
-	State    string // where backends keep what may lie on a disk
 	Audit    Audit
 	Linger   time.Duration // how long a backing file outlives its last close
 	Backends []Backend     // sorted by name
@@ -52,9 +51,7 @@ type Backend struct {
 	Timeout  time.Duration // deadline of one fetch
 	TTL      time.Duration // how long a value is served without asking again
 	MaxStale time.Duration // how long the last good version may be served
-	// OfflineMaxAge is how old a copy on disk may be served; 0 for any age.
-	OfflineMaxAge time.Duration
-	InFlight      int // fetches at a time
+	InFlight int           // fetches at a time
 	// Timings are those of secrets that have their own, by key.
 	Timings  map[string]Timing
 	Settings *conf.Node

@@ -55,8 +55,7 @@ func policyEnv() policy.Env {
 		state = filepath.Join(home, ".local", "state")
 	}
 	if state != "" {
-		env.State = filepath.Join(state, "secretfs")
-		env.AuditFile = filepath.Join(env.State, "audit.jsonl")
+		env.AuditFile = filepath.Join(state, "secretfs", "audit.jsonl")
 	}
 	return env
 }

@@ -98,7 +98,7 @@ func open(cfg *Config, helper func(context.Context, backend.HelperCall) (net.Con
 	var all []*backend.Resolver
 	for _, b := range cfg.Policy.Backends {
 		opened, err := cfg.Openers[b.Type](b.Config, backend.Env{
-			Name: b.Name, Timeout: b.Timeout, OfflineMaxAge: b.OfflineMaxAge, Helper: helper,
+			Name: b.Name, Timeout: b.Timeout, Helper: helper,
 			Timings: backend.Timings{Default: backend.Timing{TTL: b.TTL, MaxStale: b.MaxStale}},
 		})
 		if err != nil {

@@ -3,10 +3,8 @@ package worker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"reflect"
 	"time"
 
@@ -22,7 +20,7 @@ type opened struct {
 }
 
 // backend opens one, or goes on with the one that is open.
-func (w *worker) backend(p *policy.Policy, spec policy.Backend) (*opened, error) {
+func (w *worker) backend(spec policy.Backend) (*opened, error) {
 	if o := w.opened[spec.Name]; o != nil && same(o.spec, spec) {
 		return o, nil
 	}
@@ -31,16 +29,10 @@ func (w *worker) backend(p *policy.Policy, spec policy.Backend) (*opened, error)
 		return nil, errors.New("no driver for type " + spec.Type)
 	}
 	env := backend.Env{
-		Name: spec.Name, Timeout: spec.Timeout, Timings: timings(spec), OfflineMaxAge: spec.OfflineMaxAge,
+		Name: spec.Name, Timeout: spec.Timeout, Timings: timings(spec),
 		Helper: w.helper(spec.Name), State: w.slot("backend-" + spec.Name), Log: w.log.With("backend", spec.Name),
 	}
 	defer env.State.Saved.Keys.Destroy()
-	if driver := w.cfg.Env.Drivers[spec.Type]; driver.State != nil && driver.State(spec.Config) {
-		var err error
-		if env.StateDir, err = stateDir(p, spec.Name); err != nil {
-			w.notice(err.Error())
-		}
-	}
 	b, err := opener(spec.Config, env)
 	if err != nil {
 		return nil, err
@@ -63,40 +55,6 @@ func timings(spec policy.Backend) backend.Timings {
 		t.ByKey[key] = backend.Timing(own)
 	}
 	return t
-}
-
-// stateDir makes the directory where a backend keeps what may lie on a disk.
-func stateDir(p *policy.Policy, name string) (string, error) {
-	dir := filepath.Join(p.State, "backends", escape(name))
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("backend %s keeps nothing for when it cannot be reached: making its state directory: %w", name, err)
-	}
-	return dir, nil
-}
-
-// escape makes a name that a file can have of a backend's, which no other
-// backend's has.
-func escape(name string) string {
-	var b []byte
-	for i := range len(name) {
-		switch c := name[i]; {
-		case c == '/' || c == '%' || c == '.' && i == 0:
-			b = fmt.Appendf(b, "%%%02x", c)
-		default:
-			b = append(b, c)
-		}
-	}
-	return string(b)
-}
-
-// stateful says whether any backend keeps files.
-func (w *worker) stateful(p *policy.Policy) bool {
-	for _, spec := range p.Backends {
-		if driver := w.cfg.Env.Drivers[spec.Type]; driver.State != nil && driver.State(spec.Config) {
-			return true
-		}
-	}
-	return false
 }
 
 // helper starts helpers for the backend of that name.

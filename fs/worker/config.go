@@ -110,7 +110,7 @@ func (w *worker) view(p *policy.Policy) (*gate.View, error) {
 	next := make(map[string]*opened)
 	var resolvers []*backend.Resolver
 	for _, spec := range p.Backends {
-		o, err := w.backend(p, spec)
+		o, err := w.backend(spec)
 		if err != nil {
 			return nil, fmt.Errorf("opening backend %s: %w", spec.Name, err)
 		}

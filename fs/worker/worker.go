@@ -142,9 +142,6 @@ func (w *worker) settle(ctx context.Context, p *policy.Policy, system bool) erro
 		return fmt.Errorf("making the folder of the audit log: %w", err)
 	}
 	writable := []string{logDir}
-	if w.stateful(p) && os.MkdirAll(p.State, 0o700) == nil { // else each backend says so
-		writable = append(writable, p.State)
-	}
 	err = mount.LockUp(system, w.ground.Mount, writable)
 	if errors.Is(err, mount.ErrNoSandbox) {
 		w.notice(err.Error())
