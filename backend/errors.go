@@ -23,3 +23,17 @@ var (
 	// ErrUnsupported: the secret is there, in a form that is not understood.
 	ErrUnsupported = errors.New("not supported")
 )
+
+// Alone marks an error that concerns one secret and says nothing of the others
+// in its backend, as where each is a file of its own. A backend without such
+// errors is asked less often once it cannot be reached.
+func Alone(err error) error { return alone{err} }
+
+type alone struct{ error }
+
+func (a alone) Unwrap() error { return a.error }
+
+func isAlone(err error) bool {
+	_, ok := errors.AsType[alone](err)
+	return ok
+}

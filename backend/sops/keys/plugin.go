@@ -41,7 +41,7 @@ func unwrapByPlugin(k MasterKey, encoding string) (*secret.Value, error) {
 	if err != nil {
 		return nil, Refuse(backend.ErrLocked, "%s: malformed plugin identity", k)
 	}
-	v, err := decryptAge(k.enc(), []age.Identity{id})
+	v, err := k.open([]age.Identity{id})
 	missing, noMatch := (*plugin.NotFoundError)(nil), (*age.NoIdentityMatchError)(nil)
 	switch {
 	case err == nil:
