@@ -26,9 +26,11 @@ func openAge(config any, env backend.Env) (backend.Backend, error) {
 }
 
 // A helperRunner is a keys.Runner.
-type helperRunner func(ctx context.Context, kind string) (net.Conn, error)
+type helperRunner func(ctx context.Context, call backend.HelperCall) (net.Conn, error)
 
-func (r helperRunner) Run(ctx context.Context, kind string) (net.Conn, error) { return r(ctx, kind) }
+func (r helperRunner) Run(ctx context.Context, call backend.HelperCall) (net.Conn, error) {
+	return r(ctx, call)
+}
 
 // ageNeeds are the files without which a backend of type age does not work.
 func ageNeeds(config any) []string { return config.(age.Settings).Needs() }
