@@ -74,7 +74,7 @@ func (b *Backend) start() *load {
 // ever, and as if it were the newest.
 func (b *Backend) overdue(l *load) {
 	b.mu.Lock()
-	if b.load != l || l.hasRead || b.err != nil || b.ctx.Err() != nil {
+	if b.load != l || l.hasRead || b.ctx.Err() != nil {
 		b.mu.Unlock()
 		return
 	}
