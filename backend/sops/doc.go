@@ -22,6 +22,10 @@
 // length is known), true and false, timestamps in RFC 3339, and null. No line
 // feed is added.
 //
+// What sops refuses is refused, and a little more: what is nested deeper than
+// 1,000 levels (YAML) or has more than two million entries would take the memory
+// of everybody, and a comment that holds a value may have been one.
+//
 // What it does not do: recover data keys (package keys), write files, or guard
 // against copies: crypto/aes keeps the expanded data key on the Go heap, and
 // rendering a YAML file or sub-tree copies plaintext through the YAML library.
