@@ -28,11 +28,26 @@ func TestRequests(t *testing.T) {
 	t.Run("passthrough", func(t *testing.T) {
 		tr.expect(t, m.Path("a"), syscall.Credential{}, "FUSE_OPEN", "FUSE_RELEASE")
 	})
+	t.Run("direct", func(t *testing.T) { tr.direct(t) })
 	path := heldByUser(t)
 	t.Run("user", func(t *testing.T) {
 		u := harness.OrdinaryUser(t)
 		tr.expect(t, path, syscall.Credential{Uid: u.UID, Gid: u.GID}, "FUSE_OPEN", "FUSE_READ", "FUSE_READ", "FUSE_GETATTR", "FUSE_RELEASE")
 	})
+}
+
+// direct counts on a system mount whose holder is dead: nobody registers backing
+// files any more, so that what has not been read before is served by direct I/O,
+// as it is on kernels without passthrough.
+func (tr *trace) direct(t *testing.T) {
+	m := harness.New(t, harness.Options{Plain: "a: some value\n"})
+	if err := syscall.Kill(m.Status().HolderPID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "status says that the holder has died", func() bool {
+		return strings.Contains(strings.Join(m.Status().Notices, "\n"), "the holder has died")
+	})
+	tr.expect(t, m.Path("a"), syscall.Credential{}, "FUSE_OPEN", "FUSE_READ", "FUSE_READ", "FUSE_RELEASE")
 }
 
 // expect counts a third `cat`.

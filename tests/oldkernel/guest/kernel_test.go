@@ -13,7 +13,6 @@ type kernel struct {
 	release             string
 	major, minor        int
 	passthrough, resend bool // Linux 6.9
-	noswap              bool // Linux 6.4
 	memfdSecret         bool // asked for, as it can be switched off
 	directShare         bool // Linux 6.6: shared mappings of direct I/O
 }
@@ -29,7 +28,7 @@ func running(t *testing.T) kernel {
 		t.Fatalf("kernel release %q: %v", k.release, err)
 	}
 	k.passthrough, k.resend = k.since(6, 9), k.since(6, 9)
-	k.noswap, k.directShare = k.since(6, 4), k.since(6, 6)
+	k.directShare = k.since(6, 6)
 	if fd, err := unix.MemfdSecret(unix.O_CLOEXEC); err == nil {
 		k.memfdSecret = true
 		unix.Close(fd)
