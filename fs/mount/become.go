@@ -115,7 +115,7 @@ func leaveMount(dir string) error {
 	if dir == "" {
 		return nil
 	}
-	return leaveOwnMounts(dir)
+	return leaveOwnMount(dir)
 }
 
 // drop gives up all rights but those of who, for good. Root is kept as a mere

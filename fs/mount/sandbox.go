@@ -3,7 +3,6 @@ package mount
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"syscall"
 	"unsafe"
 
@@ -18,16 +17,16 @@ var workerCaps = []int{unix.CAP_DAC_READ_SEARCH, unix.CAP_SYS_PTRACE, unix.CAP_I
 var ErrNoSandbox = errors.New("locking up the worker: not possible in a program that was built with cgo")
 
 // LockUp takes from a worker all that it does not need. In its own mount
-// namespace everything becomes read-only but the writable directories, and our
-// own mount goes, which it would keep alive after an unmount. It is a slave of
-// the machine's namespace, so that key files on a later mount are seen. Then
+// namespace everything becomes read-only but the writable directories, and all
+// secretfs mounts go, which it would keep alive after an unmount. It is a slave
+// of the machine's namespace, so that key files on a later mount are seen. Then
 // all capabilities but workerCaps go, for good.
 //
 // This stops mistakes. It does not stop code that runs in the worker:
 // CAP_SYS_PTRACE opens /proc/PID/root.
-func LockUp(system bool, mount string, writable []string) error {
+func LockUp(system bool, writable []string) error {
 	if system {
-		if err := lockMounts(mount, writable); err != nil {
+		if err := lockMounts(writable); err != nil {
 			return fmt.Errorf("locking up the worker: %w", err)
 		}
 	}
@@ -40,11 +39,11 @@ func LockUp(system bool, mount string, writable []string) error {
 	return nil
 }
 
-func lockMounts(mount string, writable []string) error {
+func lockMounts(writable []string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return fmt.Errorf("making / a slave: %w", err)
 	}
-	if err := leaveOwnMounts(mount); err != nil {
+	if err := leaveSecretMounts(); err != nil {
 		return err
 	}
 	clones := make([]int, len(writable))
@@ -63,30 +62,6 @@ func lockMounts(mount string, writable []string) error {
 	for i, dir := range writable {
 		if err := unix.MoveMount(clones[i], "", unix.AT_FDCWD, dir, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 			return fmt.Errorf("keeping %s writable: %w", dir, err)
-		}
-	}
-	return nil
-}
-
-// leaveOwnMounts detaches our mount and every bind mount of it, last first.
-func leaveOwnMounts(mount string) error {
-	entries, err := readMounts(ownMounts)
-	if err != nil {
-		return err
-	}
-	device := ""
-	for _, e := range entries {
-		if e.dir == mount && e.kind == fsType {
-			device = e.device
-		}
-	}
-	for i := len(entries) - 1; i >= 0 && device != ""; i-- {
-		e := entries[i]
-		if e.device != device || !strings.HasPrefix(e.kind, fsType) {
-			continue
-		}
-		if err := unix.Unmount(e.dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && err != unix.EINVAL {
-			return fmt.Errorf("leaving %s: %w", e.dir, err)
 		}
 	}
 	return nil

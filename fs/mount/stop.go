@@ -22,7 +22,7 @@ func (h *Holder) handleStop(m *message) (answer, error) {
 	if err := m.decode(&r); err != nil {
 		return answer{}, err
 	}
-	if h.m.covered() {
+	if h.m.covered() && !(r.Lazy && h.m.system) {
 		return answer{}, fmt.Errorf("unmounting %s: %w", h.m.dir, errCovered)
 	}
 	h.stopAsked.Store(true) // that the mount goes is then no news
@@ -66,15 +66,20 @@ func Unmount(dir, socket string, lazy bool) error {
 	return control.Remove(socket)
 }
 
-// stop unmounts, lazily if somebody keeps the mount busy, and ends the worker.
+// stop unmounts, lazily if somebody keeps the mount busy or has mounted on top
+// of it, and ends the worker.
 func (h *Holder) stop() error {
 	_ = notify("STOPPING=1")
 	h.clearShelf()
 	err := h.m.unmount(false)
-	if errors.Is(err, unix.EBUSY) {
+	switch {
+	case errors.Is(err, unix.EBUSY):
 		for _, who := range busy(h.m.id) {
 			h.cfg.Log.Warn("still in use, detaching it from the tree", "mount", h.m.dir, "by", who)
 		}
+		err = h.m.unmount(true)
+	case errors.Is(err, errCovered):
+		h.cfg.Log.Warn("something else is mounted on top of it, which stays", "mount", h.m.dir)
 		err = h.m.unmount(true)
 	}
 	h.removeControl()

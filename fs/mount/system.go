@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errCovered: umount(2) takes a path, which leads to what is on top.
+// errCovered: umount(2) takes a path, which leads to what is on top; so does
+// one through /proc/self/fd.
 var errCovered = errors.New("something else is mounted on top of it")
 
 // A mounted filesystem, as the holder keeps it.
@@ -109,6 +110,8 @@ func (m *mounted) unmount(lazy bool) error {
 	case m.id == 0: // being made
 	case !m.present():
 		return nil // whatever lies there now is somebody else's
+	case m.covered() && m.system && lazy:
+		return m.unmountBelow()
 	case m.covered():
 		return errCovered
 	}
@@ -132,7 +135,7 @@ func (m *mounted) abort() {
 	if m.system && !m.covered() {
 		_ = unix.Unmount(m.dir, unix.MNT_FORCE)
 	}
-	_ = m.unmount(true) // where it is covered, the end of all descriptors aborts
+	_ = m.unmount(true) // where it was covered, the end of all descriptors aborts
 }
 
 func (m *mounted) close() {

@@ -142,7 +142,7 @@ func (w *worker) settle(ctx context.Context, p *policy.Policy, system bool) erro
 		return fmt.Errorf("making the folder of the audit log: %w", err)
 	}
 	writable := []string{logDir}
-	err = mount.LockUp(system, w.ground.Mount, writable)
+	err = mount.LockUp(system, writable)
 	if errors.Is(err, mount.ErrNoSandbox) {
 		w.notice(err.Error())
 		return nil

@@ -26,7 +26,7 @@ func bind(t *testing.T, from, to string, dir bool) {
 		t.Fatalf("bind mount of %s: %v", from, err)
 	}
 	t.Cleanup(func() {
-		if err := syscall.Unmount(to, syscall.MNT_DETACH); err != nil {
+		if err := syscall.Unmount(to, syscall.MNT_DETACH); err != nil && mountsOn(t, to) > 0 {
 			t.Errorf("unmounting %s: %v", to, err)
 		}
 	})
@@ -62,6 +62,14 @@ func kill(t *testing.T, pid int, s syscall.Signal) {
 // mount itself.
 func gone(t *testing.T, m *harness.Mount, pids ...int) {
 	t.Helper()
+	ends(t, m, pids...)
+	if n := mountsOn(t, m.Dir); n != 0 {
+		t.Errorf("%d mounts are left on %s", n, m.Dir)
+	}
+}
+
+func ends(t *testing.T, m *harness.Mount, pids ...int) {
+	t.Helper()
 	harness.Eventually(t, "the processes end by themselves", func() bool {
 		for _, pid := range pids {
 			if syscall.Kill(pid, 0) == nil {
@@ -70,9 +78,6 @@ func gone(t *testing.T, m *harness.Mount, pids ...int) {
 		}
 		return len(m.Workers()) == 0
 	})
-	if n := mountsOn(t, m.Dir); n != 0 {
-		t.Errorf("%d mounts are left on %s", n, m.Dir)
-	}
 }
 
 func mountsOn(t *testing.T, dir string) (n int) {

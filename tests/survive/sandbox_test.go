@@ -62,8 +62,8 @@ func TestWorkerIsLockedUp(t *testing.T) {
 }
 
 // lockedMounts checks the worker's own view of the mounts: all read-only but the
-// audit log's folder, and ours not among them.
-func lockedMounts(t *testing.T, m *harness.Mount, proc string) {
+// audit log's folder, and neither ours nor others among them.
+func lockedMounts(t *testing.T, m *harness.Mount, proc string, others ...*harness.Mount) {
 	t.Helper()
 	mounts, err := os.ReadFile(proc + "/mountinfo")
 	if err != nil {
@@ -73,8 +73,10 @@ func lockedMounts(t *testing.T, m *harness.Mount, proc string) {
 	for line := range strings.Lines(string(mounts)) {
 		head, tail, _ := strings.Cut(line, " - ")
 		fields := strings.Fields(head)
-		if strings.HasPrefix(tail, "fuse.secretfs ") && strings.Contains(line, m.Dir) {
-			t.Errorf("our own mount is there: %s", line)
+		for _, o := range append(others, m) {
+			if strings.HasPrefix(tail, "fuse.secretfs ") && strings.Contains(line, o.Root) {
+				t.Errorf("a secretfs mount is there: %s", line)
+			}
 		}
 		if strings.HasPrefix(fields[5], "ro") {
 			continue
@@ -131,4 +133,68 @@ func TestUserWorkerIsNotDumpable(t *testing.T) {
 	if err := unix.Stat(proc+"/environ", &s); err != nil || s.Uid != 0 {
 		t.Errorf("/proc/PID/environ belongs to %d, %v: it can be attached to", s.Uid, err)
 	}
+}
+
+// TestRootWorkerIsNotDumpable gives root's program another group: it shows who
+// the files of /proc/PID belong to, the process or root (proc(5)).
+func TestRootWorkerIsNotDumpable(t *testing.T) {
+	m := harness.New(t, harness.Options{Plain: "a: one\n", NoMount: true, Wrap: []string{"setpriv", "--regid=65534", "--clear-groups"}})
+	m.Mount()
+	m.KillWorker()
+	s := m.Status()
+	for pid, want := range map[int]uint32{s.WorkerPID: 0, s.HolderPID: nobody} {
+		var st unix.Stat_t
+		if err := unix.Stat(fmt.Sprintf("/proc/%d/mem", pid), &st); err != nil || st.Gid != want {
+			t.Errorf("/proc/%d/mem belongs to group %d, %v, want %d", pid, st.Gid, err, want)
+		}
+	}
+}
+
+// TestWorkerLeavesOtherMounts starts a worker while other mounts are there, one of
+// them covered: what is unmounted later must not live on in its mount namespace.
+func TestWorkerLeavesOtherMounts(t *testing.T) {
+	other, user := harness.New(t, harness.Options{Plain: "a: one\n"}), userMount(t, "a: one\n")
+	copied, file := other.Root+"/copied", other.Root+"/file"
+	bind(t, other.Dir, copied, true)
+	bind(t, other.Path("a"), file, false)
+	cover(t, other)
+	m := harness.New(t, harness.Options{Plain: "a: one\n"})
+	for range 2 {
+		lockedMounts(t, m, fmt.Sprintf("/proc/%d", m.Status().WorkerPID), user, other)
+		m.KillWorker()
+	}
+	for _, o := range []*harness.Mount{user, other} {
+		before := killHolder(t, o)
+		for mountsOn(t, o.Dir) > 0 {
+			if err := unix.Unmount(o.Dir, unix.MNT_DETACH); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if o == other {
+			for _, dir := range []string{copied, file} {
+				if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		gone(t, o, before.WorkerPID)
+	}
+}
+
+// cover mounts a tmpfs with a file "x" on top of a mount, for this test.
+func cover(t *testing.T, m *harness.Mount) {
+	t.Helper()
+	if err := unix.Mount("none", m.Dir, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(m.Dir+"/x", []byte("on top"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for mountsOn(t, m.Dir) > 0 {
+			if err := unix.Unmount(m.Dir, unix.MNT_DETACH); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }

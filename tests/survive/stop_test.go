@@ -21,8 +21,9 @@ func foreground(t *testing.T, m *harness.Mount) (holder *exec.Cmd, ended chan er
 	return holder, ended
 }
 
-// stopped checks that the holder ends with exit code 0 and leaves nothing.
-func stopped(t *testing.T, m *harness.Mount, worker int, ended chan error) {
+// stopped checks that the holder ends with exit code 0 and leaves nothing but
+// what others have mounted on top.
+func stopped(t *testing.T, m *harness.Mount, worker int, ended chan error, others ...int) {
 	t.Helper()
 	select {
 	case err := <-ended:
@@ -32,7 +33,11 @@ func stopped(t *testing.T, m *harness.Mount, worker int, ended chan error) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("the holder goes on")
 	}
-	gone(t, m, worker)
+	others = append(others, 0)
+	ends(t, m, worker)
+	if n := mountsOn(t, m.Dir); n != others[0] {
+		t.Errorf("%d mounts are left on %s, want %d", n, m.Dir, others[0])
+	}
 	if _, err := os.Stat(m.Control); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the control socket is left: %v", err)
 	}
@@ -103,38 +108,81 @@ func TestStopUnderWaitingReaders(t *testing.T) {
 	}
 }
 
-// TestMountedOnTop hides the mount below another one: it goes on, and stopping
-// it does not take the wrong one away.
+// TestMountedOnTop hides the mount below two other ones: it goes on, and is
+// taken away from under them.
 func TestMountedOnTop(t *testing.T) {
-	m := unmounted(t)
-	holder, ended := foreground(t, m)
-	if err := syscall.Mount("none", m.Dir, "tmpfs", 0, ""); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		for mountsOn(t, m.Dir) > 0 {
-			if err := syscall.Unmount(m.Dir, syscall.MNT_DETACH); err != nil {
+	for _, c := range []struct {
+		name string
+		stop func(m *harness.Mount, holder int) error
+	}{
+		{"SIGTERM", func(_ *harness.Mount, holder int) error { return syscall.Kill(holder, syscall.SIGTERM) }},
+		{"umount --lazy", func(m *harness.Mount, _ int) error { _, err := m.Run("umount", "--lazy"); return err }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := unmounted(t)
+			holder, ended := foreground(t, m)
+			device := deviceAt(t, m.Dir)
+			cover(t, m)
+			below := open(t, m.Dir+"/x")
+			cover(t, m)
+			m.KillWorker()
+			worker := m.Status().WorkerPID
+			if out, err := m.Run("umount"); err == nil || !strings.Contains(out, "something else is mounted on top of it") {
+				t.Errorf("secretfs umount: %v\n%s", err, out)
+			}
+			if err := c.stop(m, holder.Process.Pid); err != nil {
 				t.Fatal(err)
 			}
-		}
-	})
-	m.KillWorker()
-	worker := m.Status().WorkerPID
-	if out, err := m.Run("umount", "--lazy"); err == nil || !strings.Contains(out, "something else is mounted on top of it") {
-		t.Errorf("secretfs umount: %v\n%s", err, out)
+			stopped(t, m, worker, ended, 2)
+			if c.name == "SIGTERM" && !strings.Contains(m.Log(), "something else is mounted on top of it, which stays") {
+				t.Errorf("the log does not say so:\n%s", m.Log())
+			}
+			if got := rest(t, below); got != "on top" {
+				t.Errorf("a file open on top: %q", got)
+			}
+			for range 2 {
+				if b, err := os.ReadFile(m.Dir + "/x"); string(b) != "on top" {
+					t.Errorf("what is on top: %q, %v", b, err)
+				}
+				if deviceAt(t, m.Dir) == device {
+					t.Error("the mount is there")
+				}
+				if err := syscall.Unmount(m.Dir, 0); err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
-	kill(t, holder.Process.Pid, syscall.SIGTERM)
+}
+
+func deviceAt(t *testing.T, path string) uint64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return deviceOf(info)
+}
+
+// TestCrashLoopUnderneath must leave no dead mount under another one either.
+func TestCrashLoopUnderneath(t *testing.T) {
+	m := unmounted(t)
+	_, ended := foreground(t, m)
+	worker := m.Status().WorkerPID
+	if out, err := m.Run("upgrade", "--program", brokenProgram(t)); err == nil {
+		t.Errorf("secretfs upgrade: %s", out)
+	}
+	cover(t, m)
+	kill(t, worker, syscall.SIGKILL)
 	select {
-	case err := <-ended:
-		if err == nil || !strings.Contains(m.Log(), "unmounting "+m.Dir+": something else is mounted on top of it") {
-			t.Errorf("the holder ended with %v:\n%s", err, m.Log())
-		}
+	case <-ended:
 	case <-time.After(20 * time.Second):
 		t.Fatal("the holder goes on")
 	}
-	harness.Eventually(t, "the worker ends", func() bool { return syscall.Kill(worker, 0) != nil })
-	mounts, _ := os.ReadFile("/proc/self/mounts")
-	if !strings.Contains(string(mounts), "none "+m.Dir+" tmpfs") {
-		t.Error("the mount on top was taken away")
+	if n := mountsOn(t, m.Dir); n != 1 {
+		t.Errorf("%d mounts are there, want the one on top", n)
+	}
+	if b, err := os.ReadFile(m.Dir + "/x"); string(b) != "on top" {
+		t.Errorf("what is on top: %q, %v", b, err)
 	}
 }
