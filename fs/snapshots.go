@@ -58,11 +58,11 @@ func (s *snapshots) start(cfg Config) {
 	})
 }
 
-// add keeps a copy of v and returns its id, which is negative.
+// add keeps v, or a copy of it, and returns its id, which is negative.
 func (s *snapshots) add(v *secret.Value) (int32, error) {
 	file, err := s.file(v)
 	if errors.Is(err, secret.ErrUnsupported) {
-		return s.addLocal(v)
+		return s.addLocal(v), nil
 	}
 	if err != nil {
 		return 0, fmt.Errorf("making a snapshot: %w", err)
@@ -70,7 +70,7 @@ func (s *snapshots) add(v *secret.Value) (int32, error) {
 	defer file.Close()
 	id, err := s.store.Register(file, false)
 	if err != nil {
-		return s.addLocal(v) // the holder is dead: this worker serves on alone
+		return s.addLocal(v), nil // the holder is dead: this worker serves on alone
 	}
 	mapped, err := secret.MapFD(int(file.Fd()), v.Len())
 	if err != nil {
@@ -92,18 +92,13 @@ func (s *snapshots) file(v *secret.Value) (*os.File, error) {
 	return nil, err
 }
 
-func (s *snapshots) addLocal(v *secret.Value) (int32, error) {
-	c, err := secret.New(v.Len())
-	if err != nil {
-		return 0, fmt.Errorf("making a snapshot: %w", err)
-	}
-	copy(c.Bytes(), v.Bytes())
+func (s *snapshots) addLocal(v *secret.Value) int32 {
 	s.mu.Lock()
 	s.local++
 	id := s.local
 	s.mu.Unlock()
-	s.put(id, &snapshot{value: c, local: true})
-	return id, nil
+	s.put(id, &snapshot{value: v.Share(), local: true})
+	return id
 }
 
 func (s *snapshots) put(id int32, snap *snapshot) {

@@ -174,34 +174,6 @@ func (l *Link) Fetch(id int32) (*os.File, error) {
 	return f, err
 }
 
-// Keep has f held for the next worker under name, in place of what was held
-// there; nil holds nothing.
-func (l *Link) Keep(name string, f *os.File) error {
-	var files []*os.File
-	if f != nil {
-		files = append(files, f)
-	}
-	l.escrow.keep(name, f)
-	_, err := l.call(opKeep, named{Name: name}, nil, files...)
-	if errors.Is(err, ErrNoHolder) {
-		return nil
-	}
-	return err
-}
-
-// Kept gives back what is held under name, or nil.
-func (l *Link) Kept(name string) (*os.File, error) {
-	files, err := l.call(opKept, named{Name: name}, nil)
-	if errors.Is(err, ErrNoHolder) {
-		return l.escrow.keptFile(name), nil
-	}
-	if err != nil || len(files) == 0 {
-		return nil, err
-	}
-	l.escrow.keep(name, files[0])
-	return files[0], nil
-}
-
 // Touch makes inotify watchers of paths (relative to the mount) see that they
 // have changed. The holder comes back with LOOKUP and SETATTR meanwhile, so it
 // must not be called from a FUSE handler.

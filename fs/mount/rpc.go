@@ -116,7 +116,7 @@ func (p *peer) send(m message, body any, files []*os.File) error {
 		}
 	}
 	if len(m.Body) > maxMessage-1024 {
-		spill, err := spilled(m.Body)
+		spill, err := inMemory("message", m.Body)
 		if err != nil {
 			return fmt.Errorf("encoding %s: %w", m.Op, err)
 		}
@@ -194,30 +194,14 @@ func (p *peer) hangUp() {
 	}
 }
 
-// spilled puts a large body into an anonymous file. Nothing that holder and
-// worker say to each other is secret.
-func spilled(body []byte) (*os.File, error) {
-	fd, err := unix.MemfdCreate("secretfs-message", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, err
-	}
-	f := os.NewFile(uintptr(fd), "secretfs-message")
-	if _, err := f.WriteAt(body, 0); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
 func (m *message) unspill() {
 	if !m.Spilled || len(m.files) == 0 {
 		return
 	}
 	last := len(m.files) - 1
 	defer m.files[last].Close()
-	if info, err := m.files[last].Stat(); err == nil {
-		m.Body = make(json.RawMessage, info.Size())
-		_, _ = m.files[last].ReadAt(m.Body, 0)
+	if b, err := readAll(m.files[last]); err == nil {
+		m.Body = b
 	}
 	m.files = m.files[:last]
 }

@@ -53,7 +53,7 @@ func echo(m *message) (answer, error) {
 
 func textFile(t *testing.T, text string) *os.File {
 	t.Helper()
-	f, err := spilled([]byte(text))
+	f, err := inMemory("test", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,7 +92,7 @@ func (s *shelf) storeState(st state) error {
 	if err != nil {
 		return err
 	}
-	f, err := spilled(b)
+	f, err := inMemory(fileState, b)
 	if err != nil {
 		return err
 	}

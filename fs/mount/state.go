@@ -166,12 +166,8 @@ func (h *Holder) resumeStored(files map[string]*os.File) error {
 func readState(f *os.File) (state, error) {
 	defer f.Close()
 	var s state
-	info, err := f.Stat()
+	b, err := readAll(f)
 	if err != nil {
-		return s, fmt.Errorf("resuming: %w", err)
-	}
-	b := make([]byte, info.Size())
-	if _, err := f.ReadAt(b, 0); err != nil {
 		return s, fmt.Errorf("resuming: reading the state: %w", err)
 	}
 	if err := json.Unmarshal(b, &s); err != nil {

@@ -95,7 +95,7 @@ func (h *Holder) exec(binary string) error {
 	if err != nil {
 		return err
 	}
-	f, err := spilled(b)
+	f, err := inMemory(fileState, b)
 	if err != nil {
 		return err
 	}

@@ -107,7 +107,7 @@ func (w *worker) saved(name string) (l backend.Legacy) {
 		return l
 	}
 	defer f.Close()
-	if l.Rest, err = w.keptBytes(name + restSuffix); err != nil {
+	if l.Rest, err = w.link.KeptBytes(name + restSuffix); err != nil {
 		return l
 	}
 	if l.Keys, err = unframe(int(f.Fd())); err != nil {

@@ -3,12 +3,9 @@ package worker
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"os"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/policy"
@@ -29,7 +26,7 @@ func (w *worker) readPolicy() (*policy.Policy, error) {
 		w.keepPolicy(source)
 		return p, nil
 	}
-	source, keptErr := w.keptBytes(keptPolicy)
+	source, keptErr := w.link.KeptBytes(keptPolicy)
 	if keptErr != nil {
 		return nil, err
 	}
@@ -59,40 +56,9 @@ func (w *worker) keepPolicy(source []byte) {
 
 // keepBytes leaves what is not secret to the next worker.
 func (w *worker) keepBytes(name string, b []byte) {
-	fd, err := unix.MemfdCreate("secretfs-"+name, unix.MFD_CLOEXEC)
-	if err != nil {
-		w.log.Warn("keeping for the next worker", "what", name, "error", err)
-		return
-	}
-	f := os.NewFile(uintptr(fd), name)
-	defer f.Close()
-	if _, err = f.WriteAt(b, 0); err == nil {
-		err = w.link.Keep(name, f)
-	}
-	if err != nil {
+	if err := w.link.KeepBytes(name, b); err != nil {
 		w.log.Warn("keeping for the next worker", "what", name, "error", err)
 	}
-}
-
-// errNothingKept says that no worker before has left such a thing.
-var errNothingKept = errors.New("nothing was kept")
-
-func (w *worker) keptBytes(name string) ([]byte, error) {
-	f, err := w.link.Kept(name)
-	if err != nil {
-		return nil, err
-	}
-	if f == nil {
-		return nil, errNothingKept
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	b := make([]byte, info.Size())
-	_, err = f.ReadAt(b, 0)
-	return b, err
 }
 
 // view opens what p needs and puts the whole together. Backends whose part of
@@ -102,7 +68,7 @@ func (w *worker) view(p *policy.Policy) (*gate.View, error) {
 		w.names = policy.NewNames(policy.NamesConfig{
 			Lookup: policy.Getent, Recheck: namesRecheck, Changed: w.changes.addNames,
 		})
-		if saved, err := w.keptBytes(keptNames); err == nil {
+		if saved, err := w.link.KeptBytes(keptNames); err == nil {
 			w.names.Restore(saved)
 		}
 		w.exes = policy.NewExecutables(exesRecheck)
