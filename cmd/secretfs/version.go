@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
+
+	"github.com/secretfs/secretfs/fs/table"
 )
 
 // version and commit are set by the linker (see the Makefile).
@@ -28,6 +30,7 @@ func versionCommand() *cobra.Command {
 			}
 			fmt.Fprintf(w, "go-fuse  %s\n", moduleVersion("github.com/hanwen/go-fuse/v2"))
 			fmt.Fprintf(w, "go       %s\n", runtime.Version())
+			fmt.Fprintf(w, "table    %s\n", table.Layout())
 			_, err := fmt.Fprintf(w, "kernel   %s\n", kernelText(kernelRelease()))
 			return err
 		}),

@@ -36,22 +36,28 @@ func (c *Client) Umount(ctx context.Context, lazy bool) (UmountAnswer, error) {
 	return answer, waitForExit(ctx, holder)
 }
 
-// waitForExit waits for the process behind a pidfd, which turns readable when it
-// ends (pidfd_open(2)).
+// waitForExit waits for the end of the process behind a pidfd.
 func waitForExit(ctx context.Context, pidfd int) error {
 	end := time.Now().Add(umountTimeout)
 	for ctx.Err() == nil && time.Now().Before(end) {
-		fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-		n, err := unix.Poll(fds, int(retryPause.Milliseconds()))
-		if n > 0 {
-			return nil
-		}
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return fmt.Errorf("waiting for the holder to end: %w", err)
+		ended, err := hasEnded(pidfd, retryPause)
+		if err != nil || ended {
+			return err
 		}
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	return fmt.Errorf("waiting for the holder to end: it still runs after %s", umountTimeout)
+}
+
+// hasEnded waits a moment for the end of the process behind a pidfd, which turns
+// readable then (pidfd_open(2)).
+func hasEnded(pidfd int, within time.Duration) (bool, error) {
+	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, int(within.Milliseconds()))
+	if err != nil && !errors.Is(err, unix.EINTR) {
+		return false, fmt.Errorf("waiting for the holder to end: %w", err)
+	}
+	return n > 0, nil
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // upgradeTimeout is far more than a holder and a worker need to start.
@@ -19,6 +21,11 @@ func (c *Client) Upgrade(ctx context.Context, binary string) error {
 	if err := c.Call(ctx, CmdStatus, nil, &before); err != nil {
 		return err
 	}
+	// Without it, as in another pid namespace, only the time tells.
+	holder, pidErr := unix.PidfdOpen(before.HolderPID, 0)
+	if pidErr == nil {
+		defer unix.Close(holder)
+	}
 	if err := c.Call(ctx, CmdUpgrade, UpgradeRequest{Binary: binary}, nil); err != nil && !errors.Is(err, ErrBroken) {
 		return err
 	}
@@ -31,6 +38,11 @@ func (c *Client) Upgrade(ctx context.Context, binary string) error {
 		}
 		if now.WorkerPID != before.WorkerPID {
 			return nil
+		}
+		if pidErr == nil {
+			if ended, _ := hasEnded(holder, 0); ended {
+				return fmt.Errorf("upgrading: %s has ended at once, and the holder with it: the worker serves on; start secretfs mount again, which takes over", binary)
+			}
 		}
 		select {
 		case <-ctx.Done():

@@ -28,6 +28,7 @@ type child struct {
 	exited  chan unix.WaitStatus // reaped
 	served  time.Time            // when it said that it serves; zero before
 	serving chan struct{}
+	why     string // what it has said about its end; the holder's mu guards it
 }
 
 // spawn starts a worker with one end of a fresh link. A system worker gets a

@@ -20,11 +20,19 @@ var ErrCrashLoop = errors.New("worker keeps dying")
 // errKilled says that a worker was killed before it served: no fault of its own.
 var errKilled = errors.New("starting a worker: it was killed")
 
-// An ExitError says that the very first worker refused to go on, with the exit
-// code that it gave; it has printed why.
-type ExitError struct{ Code int }
+// An ExitError says that a worker refused to begin, with the exit code that it
+// gave and what it has said, which it has printed too.
+type ExitError struct {
+	Code int
+	Why  string
+}
 
-func (e *ExitError) Error() string { return fmt.Sprintf("worker ended with exit code %d", e.Code) }
+func (e *ExitError) Error() string {
+	if e.Why == "" {
+		return fmt.Sprintf("worker ended with exit code %d", e.Code)
+	}
+	return fmt.Sprintf("worker ended with exit code %d: %s", e.Code, e.Why)
+}
 
 // A Config says how a holder runs.
 type Config struct {
@@ -161,7 +169,7 @@ func (h *Holder) start() error {
 	case status := <-c.exited:
 		h.forget(c)
 		if status.Exited() && status.ExitStatus() != 0 {
-			return &ExitError{Code: status.ExitStatus()}
+			return &ExitError{Code: status.ExitStatus(), Why: h.whyOf(c)}
 		}
 		if status.Signaled() && status.Signal() == unix.SIGKILL {
 			return errKilled
@@ -172,6 +180,12 @@ func (h *Holder) start() error {
 		h.forget(c)
 		return fmt.Errorf("starting a worker: no answer within %s", startTimeout)
 	}
+}
+
+func (h *Holder) whyOf(c *child) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return c.why
 }
 
 func (h *Holder) forget(c *child) {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/fs/table"
 )
 
 // ErrNoHolder is what a Link's methods return once the holder is dead. The
@@ -64,11 +65,21 @@ func (l *Link) callCtx(ctx context.Context, op string, body, result any, files .
 	return got, err
 }
 
-// Plan tells the holder what to mount, and waits until it is.
+// Plan tells the holder what to mount, and waits until it is. It refuses a node
+// table that this program cannot read, before Prepared ends a worker that can.
 func (l *Link) Plan(ctx context.Context, p Plan) (Ground, error) {
 	var g Ground
-	_, err := l.callCtx(ctx, opPlan, p, &g)
-	return g, err
+	nodes, err := one(l.callCtx(ctx, opPlan, p, &g))
+	if err != nil {
+		return g, err
+	}
+	defer nodes.Close()
+	return g, table.Check(nodes)
+}
+
+// Failed tells the holder why this worker is about to end.
+func (l *Link) Failed(err error) {
+	_, _ = l.call(opFailed, named{Name: err.Error()}, nil) // it sees the end all the same
 }
 
 // Ground tells how things stand with the holder.

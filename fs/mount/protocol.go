@@ -10,6 +10,7 @@ import (
 // answers.
 const (
 	opPlan     = "plan"     // what the policy wants mounted -> Ground
+	opFailed   = "failed"   // why the worker that says so is about to end
 	opPrepared = "prepared" // ready to serve -> descriptors; ends the worker before this one
 	opServing  = "serving"  // requests are being read
 	opRegister = "register" // a file to serve from -> its id

@@ -17,6 +17,8 @@ func (h *Holder) handle(c *child, m *message) (answer, error) {
 	switch m.Op {
 	case opPlan:
 		return h.handlePlan(m)
+	case opFailed:
+		return h.handleFailed(c, m)
 	case opPrepared:
 		return h.handlePrepared(c)
 	case opServing:
@@ -62,7 +64,21 @@ func (h *Holder) handlePlan(m *message) (answer, error) {
 	} else if plan.Mount != h.plan.Mount || plan.Control != h.plan.Control {
 		h.notice("the policy's mount or control has changed: restart secretfs to move them")
 	}
-	return answer{body: h.ground()}, nil
+	// For a look at its layout, while the worker before still serves.
+	files, err := dupAll([]*os.File{h.table})
+	return answer{body: h.ground(), files: files}, err
+}
+
+// handleFailed notes why a worker is about to end: who waits for it wants to know.
+func (h *Holder) handleFailed(c *child, m *message) (answer, error) {
+	var n named
+	if err := m.decode(&n); err != nil {
+		return answer{}, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c.why = n.Name
+	return answer{}, nil
 }
 
 func (h *Holder) mountFor(plan Plan) error {

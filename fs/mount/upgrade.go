@@ -11,10 +11,13 @@ import (
 	"os/exec"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/secretfs/secretfs/fs/table"
 )
 
 func (h *Holder) handleUpgrade(m *message) (answer, error) {
@@ -22,7 +25,7 @@ func (h *Holder) handleUpgrade(m *message) (answer, error) {
 	if err := m.decode(&r); err != nil {
 		return answer{}, err
 	}
-	if err := probe(r.Binary); err != nil {
+	if err := probe(r.Binary, h.table); err != nil {
 		return answer{}, fmt.Errorf("upgrading to %s: %w", r.Binary, err)
 	}
 	h.mu.Lock()
@@ -38,9 +41,9 @@ func (h *Holder) handleUpgrade(m *message) (answer, error) {
 // probeTimeout is far more than a program needs to say its version.
 const probeTimeout = 15 * time.Second
 
-// probe makes sure that a program runs here and is ours, before there is no way
-// back.
-func probe(binary string) error {
+// probe makes sure that a program runs here, is ours and can go on with the node
+// table, before there is no way back.
+func probe(binary string, nodes *os.File) error {
 	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, binary, "version").Output()
@@ -49,6 +52,22 @@ func probe(binary string) error {
 	}
 	if !bytes.HasPrefix(out, []byte("secretfs ")) {
 		return errors.New("it is another program")
+	}
+	return sameLayout(out, nodes)
+}
+
+// sameLayout looks for the line that tells how a program lays out its node
+// table. One without the line finds out by itself, when its worker begins.
+func sameLayout(said []byte, nodes *os.File) error {
+	made, err := table.LayoutOf(nodes)
+	if err != nil {
+		return err
+	}
+	for line := range bytes.Lines(said) {
+		name, layout, _ := strings.Cut(string(line), " ")
+		if layout = strings.TrimSpace(layout); name == "table" && layout != made {
+			return fmt.Errorf("its node table has layout %s, the one of this mount is %s: unmount, and mount with it", layout, made)
+		}
 	}
 	return nil
 }
@@ -104,5 +123,6 @@ func (h *Holder) exec(binary string) error {
 		return err
 	}
 	env := append(os.Environ(), stateEnv+"="+strconv.Itoa(int(f.Fd())))
-	return syscall.Exec(binary, append([]string{binary}, os.Args[1:]...), env)
+	err = syscall.Exec(binary, append([]string{binary}, os.Args[1:]...), env)
+	return fmt.Errorf("starting %s: %w", binary, err)
 }

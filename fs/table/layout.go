@@ -9,9 +9,12 @@
 package table
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -124,6 +127,37 @@ func Create() (*os.File, error) {
 	return f, nil
 }
 
+// Layout names what this program writes: tables of another layout cannot be
+// taken over.
+func Layout() string { return nameOf(magic) }
+
+// LayoutOf names the layout of the table in f; empty if nobody has mapped it yet.
+func LayoutOf(f *os.File) (string, error) {
+	var b [8]byte
+	if _, err := f.ReadAt(b[:], 0); err != nil {
+		return "", fmt.Errorf("reading the node table: %w", err)
+	}
+	made := binary.NativeEndian.Uint64(b[:])
+	if made == 0 {
+		return "", nil
+	}
+	return nameOf(made), nil
+}
+
+func nameOf(magic uint64) string {
+	name := binary.BigEndian.AppendUint64(nil, magic)
+	return strings.Trim(strconv.QuoteToASCII(string(name)), `"`)
+}
+
+// Check refuses a table that Map would refuse, without mapping it.
+func Check(f *os.File) error {
+	made, err := LayoutOf(f)
+	if err == nil && made != "" && made != Layout() {
+		err = fmt.Errorf("taking over the node table: its layout is %s, made by another version of secretfs, and this one reads %s", made, Layout())
+	}
+	return err
+}
+
 // Map maps the table in f and takes over what an earlier worker left in it.
 // From then on this process is the one writer.
 func Map(f *os.File) (*Table, error) {
@@ -142,15 +176,14 @@ func Map(f *os.File) (*Table, error) {
 		open:    make(map[uint32]int),
 		reading: make(map[int32]int),
 	}
-	switch t.head.magic {
-	case 0:
+	if err := Check(f); err != nil {
+		t.Close()
+		return nil, err
+	}
+	if t.head.magic == 0 {
 		t.nodes[0].dir = 1 // the root: path "", its own primary
 		t.head.nodes.Store(1)
 		t.head.magic = magic
-	case magic:
-	default:
-		t.Close()
-		return nil, fmt.Errorf("mapping the node table: made by another version of secretfs")
 	}
 	t.adopt()
 	return t, nil

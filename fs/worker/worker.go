@@ -93,6 +93,15 @@ func Run(cfg Config) error {
 	if w.link, err = mount.Connect(); err != nil {
 		return err
 	}
+	if err := w.begin(ctx, system); err != nil {
+		w.link.Failed(err)
+		return err
+	}
+	return w.serve(ctx)
+}
+
+// begin does all that comes before the first request.
+func (w *worker) begin(ctx context.Context, system bool) error {
 	p, err := w.readPolicy()
 	if err != nil {
 		return err
@@ -112,10 +121,7 @@ func Run(cfg Config) error {
 	if w.inherited, err = w.link.Prepared(ctx); err != nil {
 		return err
 	}
-	if err := w.adopt(w.inherited, view); err != nil {
-		return err
-	}
-	return w.serve(ctx)
+	return w.adopt(w.inherited, view)
 }
 
 // namesWait is how long names that only the name service knows may delay what
