@@ -44,6 +44,8 @@ type Ground struct {
 	Since    time.Time  `json:"since"`
 	Kept     []string   `json:"kept"`
 	Notices  []string   `json:"notices"`
+	// Later says that a worker before the one that asks has had this ground.
+	Later bool `json:"later"`
 	// UpgradeErr says why the last upgrade did not work.
 	UpgradeErr string `json:"upgrade_err,omitempty"`
 }

@@ -64,9 +64,14 @@ func (h *Holder) handlePlan(m *message) (answer, error) {
 	} else if plan.Mount != h.plan.Mount || plan.Control != h.plan.Control {
 		h.notice("the policy's mount or control has changed: restart secretfs to move them")
 	}
+	h.mu.Lock()
+	old := mounted || h.current != nil
+	h.mu.Unlock()
+	g := h.ground()
+	g.Later = old
 	// For a look at its layout, while the worker before still serves.
 	files, err := dupAll([]*os.File{h.table})
-	return answer{body: h.ground(), files: files}, err
+	return answer{body: g, files: files}, err
 }
 
 // handleFailed notes why a worker is about to end: who waits for it wants to know.

@@ -9,7 +9,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"log"
 	"log/slog"
 	"os"
@@ -69,6 +68,8 @@ type worker struct {
 
 	changes changes
 	said    map[string]string // backend -> error logged last; for the goroutine that tells of changes
+
+	auditMount int // the mount of the audit log's folder; 0 if there was no folder
 
 	mu        sync.Mutex        // serializes reloads and guards what follows
 	source    [sha256.Size]byte // the digest of the policy in force
@@ -144,14 +145,21 @@ func (w *worker) settle(ctx context.Context, p *policy.Policy, system bool) erro
 		return err
 	}
 	logDir := filepath.Dir(p.Audit.File)
-	if err := os.MkdirAll(logDir, 0o700); err != nil {
-		return fmt.Errorf("making the folder of the audit log: %w", err)
+	made, err := w.auditFolder(logDir)
+	if err != nil {
+		return err
 	}
-	writable := []string{logDir}
+	var writable []string
+	if made {
+		writable = append(writable, logDir)
+	}
 	err = mount.LockUp(system, writable)
 	if errors.Is(err, mount.ErrNoSandbox) {
 		w.notice(err.Error())
-		return nil
+		err = nil
+	}
+	if made {
+		w.auditMount = mount.At(logDir)
 	}
 	return err
 }
@@ -190,7 +198,7 @@ func (w *worker) serve(ctx context.Context) error {
 	go w.changes.run(ctx, w.tell)
 	go w.signals(ctx)
 	go w.mourn(ctx)
-	go w.watchAudit(ctx)
+	go w.watchAudit(ctx, filepath.Dir(w.gate.View().Policy.Audit.File))
 	go tidy(ctx)
 	server := &control.Server{Handlers: w.handlers()}
 	go func() {
@@ -205,7 +213,20 @@ func (w *worker) serve(ctx context.Context) error {
 		w.warm() // not before: that we serve must not wait for a large file
 	}()
 	w.conn.Serve()
+	w.bury()
 	return nil
+}
+
+// bury takes the control socket's name away if no holder is there to do it: the
+// mount is gone. It does so while we still listen, so that the name cannot be
+// another daemon's. A system worker may not, in its read-only mounts: then
+// commands find nobody at the socket, and the next mount replaces it.
+func (w *worker) bury() {
+	select {
+	case <-w.link.Gone:
+		_ = control.Remove(w.ground.Control)
+	default:
+	}
 }
 
 // signals reloads on SIGHUP and ends on SIGTERM, which the holder sends once

@@ -156,3 +156,82 @@ func TestAuditLogDeleted(t *testing.T) {
 		return err == nil
 	})
 }
+
+// TestAuditFolderReplaced puts a file where the folder was: reads are refused, by
+// this worker and by the next ones, and the mount lives until the folder is back.
+func TestAuditFolderReplaced(t *testing.T) {
+	harness.Matrix(t, func(t *testing.T) {
+		m := harness.New(t, harness.Options{Plain: "a: one\n"})
+		m.Read("a")
+		dir := m.Root + "/log"
+		if err := errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		refused := func(when string) {
+			t.Helper()
+			if b, err := os.ReadFile(m.Path("a")); !errors.Is(err, syscall.EIO) {
+				t.Errorf("%s: %q, %v, want EIO", when, b, err)
+			}
+			if _, err := os.Stat(m.Path("a")); err != nil {
+				t.Errorf("%s: stat: %v", when, err)
+			}
+			notices := strings.Join(m.Status().Notices, "\n")
+			want := "reads are refused, because they cannot be recorded: opening audit log: open " + m.AuditLog + ": not a directory"
+			if !strings.Contains(notices, want) {
+				t.Errorf("%s: status says %q, want %q", when, notices, want)
+			}
+		}
+		refused("the worker of before")
+		m.KillWorker()
+		refused("the next worker")
+		m.KillWorker()
+		m.Must("upgrade")
+		refused("the next holder's worker")
+		if err := errors.Join(os.Remove(dir), os.Mkdir(dir, 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		heals(t, m)
+		if err := os.RemoveAll(dir); err != nil { // made again by the next worker
+			t.Fatal(err)
+		}
+		m.KillWorker()
+		heals(t, m)
+		m.VerifyAudit()
+	})
+}
+
+func heals(t *testing.T, m *harness.Mount) {
+	t.Helper()
+	harness.Eventually(t, "it heals", func() bool {
+		b, err := os.ReadFile(m.Path("a"))
+		if err != nil && !errors.Is(err, syscall.EIO) {
+			t.Errorf("%v, want EIO", err)
+		}
+		return string(b) == "one"
+	})
+	for _, n := range m.Status().Notices {
+		if strings.Contains(n, "reads are refused") {
+			t.Errorf("status says %q", n)
+		}
+	}
+	if n := len(m.Audit()); n == 0 {
+		t.Error("the read is not recorded")
+	}
+}
+
+// TestNoAuditFolderAtStart is an error while nobody relies on the mount yet.
+func TestNoAuditFolderAtStart(t *testing.T) {
+	m := unmounted(t)
+	if err := os.WriteFile(m.Root+"/log", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := m.TryMount()
+	var exit *exec.ExitError
+	want := "making the folder of the audit log: mkdir " + m.Root + "/log: not a directory"
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(out, want) {
+		t.Errorf("%v, want exit code 1 and %q:\n%s", err, want, out)
+	}
+	if n := mountsOn(t, m.Dir); n != 0 {
+		t.Errorf("%d mounts are left", n)
+	}
+}

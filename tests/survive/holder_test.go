@@ -111,6 +111,30 @@ func TestUnmountWithoutHolder(t *testing.T) {
 	}
 }
 
+// TestUnmountByHandWithoutHolder: nobody is left who may take away a system
+// mount's control socket. Commands must not take it for a mount, nor the next one
+// be kept out.
+func TestUnmountByHandWithoutHolder(t *testing.T) {
+	m := harness.New(t, harness.Options{Plain: "a: one\n"})
+	before := killHolder(t, m)
+	if out, err := exec.Command("umount", m.Dir).CombinedOutput(); err != nil {
+		t.Fatalf("umount: %v\n%s", err, out)
+	}
+	gone(t, m, before.WorkerPID)
+	for _, command := range []string{"status", "umount", "reload", "upgrade"} {
+		out, err := m.Run(command)
+		var exit *exec.ExitError
+		want := "secretfs: no secretfs is running here: nobody serves " + m.Control + "\n"
+		if !errors.As(err, &exit) || exit.ExitCode() != 4 || !strings.HasPrefix(out, want) {
+			t.Errorf("secretfs %s: %v, want exit code 4 and %q:\n%s", command, err, want, out)
+		}
+	}
+	m.Mount()
+	if got := m.Read("a"); got != "one" {
+		t.Errorf("mounted again: %q", got)
+	}
+}
+
 func TestDeadMountIsRecovered(t *testing.T) {
 	m := harness.New(t, harness.Options{Plain: "a: one\n"})
 	s := m.Status()

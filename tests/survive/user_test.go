@@ -3,6 +3,7 @@ package survive
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -43,7 +44,7 @@ type held struct {
 
 func hold(t *testing.T, path string) *held {
 	t.Helper()
-	argv := append(asNobody(userPath), "sh", "-c", `exec 3<"$0"; echo open; read -r _; cat <&3`, path)
+	argv := append(asNobody(userPath), "sh", "-c", `exec 3<"$0"; echo open; read -r _; cat <&3 2>&1`, path)
 	h := &held{cmd: exec.Command(argv[0], argv[1:]...)}
 	var err error
 	if h.in, err = h.cmd.StdinPipe(); err != nil {
@@ -148,5 +149,48 @@ func TestUserDeadMountIsRecovered(t *testing.T) {
 	}
 	if n := mountsOn(t, m.Dir); n != 1 {
 		t.Errorf("%d mounts lie on the path", n)
+	}
+}
+
+// TestUserUnmountsByHandWithoutHolder: a user's worker may take away the control
+// socket.
+func TestUserUnmountsByHandWithoutHolder(t *testing.T) {
+	m := userMount(t, "a: one\n")
+	before := killHolder(t, m)
+	argv := append(asNobody(userPath), "fusermount3", "-u", m.Dir)
+	if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	gone(t, m, before.WorkerPID)
+	if _, err := os.Stat(m.Control); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the control socket is left: %v", err)
+	}
+}
+
+// TestUserStopWhileBusy detaches a mount that the kernel reads nothing from by
+// itself: with its worker goes what is open.
+func TestUserStopWhileBusy(t *testing.T) {
+	m := harness.New(t, harness.Options{Plain: "a: one\n", NoMount: true, Wrap: asNobody(userPath)})
+	belongs(t, m)
+	holder, ended := foreground(t, m)
+	s := m.Status()
+	h := hold(t, m.Path("a"))
+	argv := append(asNobody(userPath), harness.Program(t), "umount", "--control", m.Control)
+	out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
+	who := fmt.Sprintf("sh (pid %d)", h.cmd.Process.Pid)
+	if want := "unmounting " + m.Dir + ": it is in use by " + who; err == nil || !strings.Contains(string(out), want) {
+		t.Errorf("secretfs umount: %v, want %q\n%s", err, want, out)
+	}
+	if got := readAs(t, m.Path("a")); got != "one" {
+		t.Errorf("the refused umount has done something: %q", got)
+	}
+	kill(t, holder.Process.Pid, syscall.SIGTERM)
+	stopped(t, m, s.WorkerPID, ended)
+	log := m.Log()
+	if !strings.Contains(log, "still in use, detaching it from the tree") || !strings.Contains(log, who) {
+		t.Errorf("the log does not say that %s is busy:\n%s", who, log)
+	}
+	if out := h.read(); !strings.Contains(out, "Transport endpoint is not connected") && !strings.Contains(out, "Software caused connection abort") {
+		t.Errorf("the open file reads as %q", out)
 	}
 }
