@@ -215,3 +215,11 @@ func TestSSHHostKey(t *testing.T) {
 	put(t, filepath.Join(dir, "a.age"), seal(t, "by a host key", newIdentity(t).Recipient(), recipient))
 	reads(t, open(t, dir, keyFile), "a", "by a host key")
 }
+
+func scrypt(t *testing.T) stdage.Recipient {
+	t.Helper()
+	r, err := stdage.NewScryptRecipient("correct horse")
+	must(t, err)
+	r.SetWorkFactor(5)
+	return r
+}
