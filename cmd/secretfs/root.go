@@ -45,7 +45,6 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		Version:       version, // for --version; the command tells more
 	}
-	root.SetVersionTemplate("secretfs {{.Version}}\n")
 	needsSubcommand(root)
 	root.CompletionOptions.DisableDefaultCmd = true // ours has a manual page
 	root.AddCommand(

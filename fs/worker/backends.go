@@ -1,11 +1,16 @@
 package worker
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"net"
 	"os"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/secretfs/secretfs/backend"
@@ -30,14 +35,14 @@ func (w *worker) backend(spec policy.Backend) (*opened, error) {
 	}
 	env := backend.Env{
 		Name: spec.Name, Timeout: spec.Timeout, Timings: timings(spec),
-		Helper: w.helper(spec.Name), State: w.slot("backend-" + spec.Name), Log: w.log.With("backend", spec.Name),
+		Helper: w.helper(spec.Name), State: w.slot(stateSlot+spec.Name, nil), Log: w.log.With("backend", spec.Name),
 	}
 	defer env.State.Saved.Keys.Destroy()
 	b, err := opener(spec.Config, env)
 	if err != nil {
 		return nil, err
 	}
-	values := w.slot("values-" + spec.Name)
+	values := w.slot(valuesSlot+spec.Name, source(spec))
 	defer values.Saved.Keys.Destroy()
 	o := &opened{spec: spec, resolver: backend.New(b, backend.Options{
 		Name: spec.Name, Timeout: spec.Timeout, InFlight: spec.InFlight, Timings: env.Timings, Slot: values,
@@ -71,9 +76,37 @@ func same(a, b policy.Backend) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// slot is where one part's state is kept for the next worker.
-func (w *worker) slot(name string) backend.Slot {
-	return backend.Slot{Save: func(l backend.Legacy) { w.save(name, l) }, Saved: w.saved(name)}
+// What is kept for the next worker has the backend's name after one of these.
+const (
+	stateSlot  = "backend-" // the backend's own state
+	valuesSlot = "values-"  // what the resolver remembers of a remote one
+)
+
+// slot is where one part's state is kept for the next worker. What was kept with
+// another mark is not taken over.
+func (w *worker) slot(name string, mark []byte) backend.Slot {
+	s := backend.Slot{Save: func(l backend.Legacy) {
+		l.Rest = append(slices.Clone(mark), l.Rest...)
+		w.save(name, l)
+	}}
+	saved := w.saved(name)
+	if rest, ok := bytes.CutPrefix(saved.Rest, mark); ok {
+		s.Saved = backend.Legacy{Keys: saved.Keys, Rest: rest}
+	} else {
+		saved.Keys.Destroy()
+	}
+	return s
+}
+
+// source marks what was fetched from the place that spec is about: under the
+// same name there may be another one after a reload.
+func source(spec policy.Backend) []byte {
+	config, err := json.Marshal(spec.Config)
+	if err != nil {
+		config = []byte(rand.Text()) // fits nothing
+	}
+	digest := sha256.Sum256(append([]byte(spec.Type+"\n"), config...))
+	return digest[:]
 }
 
 // restSuffix names the part of a backend's state that is not secret.
@@ -117,7 +150,8 @@ func (w *worker) saved(name string) (l backend.Legacy) {
 }
 
 // retire closes backends that no view uses any more, once the requests that
-// began with them have had their time.
+// began with them have had their time. Nothing is kept of one that the policy
+// does not have any more.
 func (w *worker) retire(old map[string]*opened) {
 	for name, o := range old {
 		if w.opened[name] != o {
@@ -125,7 +159,21 @@ func (w *worker) retire(old map[string]*opened) {
 				if err := o.resolver.Close(); err != nil {
 					w.log.Warn("closing a backend", "name", name, "error", err)
 				}
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				if w.opened[name] == nil {
+					w.unkeep(stateSlot + name)
+					w.unkeep(valuesSlot + name)
+				}
 			})
+		}
+	}
+}
+
+func (w *worker) unkeep(slot string) {
+	for _, name := range []string{slot, slot + restSuffix} {
+		if err := w.link.Keep(name, nil); err != nil {
+			w.log.Warn("forgetting a backend's state", "name", name, "error", err)
 		}
 	}
 }

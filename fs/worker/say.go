@@ -1,5 +1,7 @@
 package worker
 
+import "github.com/secretfs/secretfs/backend"
+
 // say logs how backends are doing that have changed, where that is news.
 func (w *worker) say(names map[string]bool) {
 	for name := range names {
@@ -10,6 +12,9 @@ func (w *worker) say(names map[string]bool) {
 		}
 		st := r.Status()
 		now := text(st.Err)
+		if st.State == backend.Unread {
+			continue // opened anew: nothing is known yet
+		}
 		if now == w.said[name] {
 			continue
 		}

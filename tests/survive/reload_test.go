@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/secretfs/secretfs/tests/harness"
 )
@@ -182,4 +183,35 @@ func TestKeyFilesThatAreNoGood(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestNothingIsKeptOfABackendThatIsGone: what opened it does not stay behind in
+// memory for one of the same name to come.
+func TestNothingIsKeptOfABackendThatIsGone(t *testing.T) {
+	with := harness.Options{
+		Head:   "linger: 0s\nbackends: {main: {type: sops, timeout: 1s, file: secrets.yaml, age: {key_files: [keys.txt]}}}\n",
+		Policy: "secrets: {a: {backend: main}}\n",
+	}
+	without := harness.Options{
+		Head:   "linger: 0s\nbackends: {other: {type: sops, file: secrets.yaml, age: {key_files: [no-keys.txt]}}}\n",
+		Policy: "secrets: {b: {backend: other}}\n",
+	}
+	m := harness.New(t, harness.Options{Plain: "a: one\n", Head: with.Head, Policy: with.Policy})
+	m.Read("a")
+	if err := os.Remove(m.Keys); err != nil {
+		t.Fatal(err)
+	}
+	m.KillWorker()
+	if got := m.Read("a"); got != "one" {
+		t.Errorf("without its key file, after a kill: %q", got)
+	}
+	harness.Eventually(t, "the data key is gone", func() bool {
+		m.WritePolicy(without)
+		m.Must("reload")
+		time.Sleep(3 * time.Second) // requests that began before have their time
+		m.WritePolicy(with)
+		m.Must("reload")
+		_, err := os.ReadFile(m.Path("a"))
+		return errors.Is(err, syscall.ENOKEY)
+	})
 }
