@@ -51,7 +51,7 @@ func (b *breaker) record(now time.Time, probe bool, err error) {
 	if errors.Is(err, errAbandoned) {
 		return
 	}
-	if isAlone(err) || !errors.Is(err, ErrTimeout) && !errors.Is(err, ErrUnavailable) {
+	if IsAlone(err) || !errors.Is(err, ErrTimeout) && !errors.Is(err, ErrUnavailable) {
 		*b = breaker{}
 		return
 	}

@@ -33,7 +33,8 @@ type alone struct{ error }
 
 func (a alone) Unwrap() error { return a.error }
 
-func isAlone(err error) bool {
+// IsAlone says whether err was marked by Alone.
+func IsAlone(err error) bool {
 	_, ok := errors.AsType[alone](err)
 	return ok
 }

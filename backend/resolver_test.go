@@ -448,3 +448,25 @@ func BenchmarkGet(b *testing.B) {
 		s.Value.Destroy()
 	}
 }
+
+// TestAlone: a secret that cannot be had by itself stops nobody from being asked
+// for another one.
+func TestAlone(t *testing.T) {
+	m := backendtest.NewMemory(map[string]string{"a": "canary-a-000001", "b": "canary-b-000002"})
+	r := backend.New(m, backend.Options{Name: "files"})
+	defer r.Close()
+	m.Fail("a", backend.Alone(fmt.Errorf("reading a: %w", backend.ErrUnavailable)))
+	for range 10 {
+		if _, err := r.Get(t.Context(), "a"); !errors.Is(err, backend.ErrUnavailable) || strings.Contains(err.Error(), "not asked again") {
+			t.Fatal(err)
+		}
+	}
+	if st := r.Status(); st.State != backend.Ready || st.Err != nil {
+		t.Errorf("the backend is %s, %v", st.State, st.Err)
+	}
+	s, err := r.Get(t.Context(), "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Value.Destroy()
+}

@@ -55,7 +55,7 @@ func (r *Resolver) observed() Status {
 // judge says what the error of one secret means for the whole backend.
 func judge(err error) (State, error) {
 	switch {
-	case err == nil, isAlone(err), errors.Is(err, ErrNotFound), errors.Is(err, ErrUnsupported):
+	case err == nil, IsAlone(err), errors.Is(err, ErrNotFound), errors.Is(err, ErrUnsupported):
 		return Ready, nil
 	case errors.Is(err, ErrLocked), errors.Is(err, ErrRejected), errors.Is(err, ErrExpired):
 		return Locked, err

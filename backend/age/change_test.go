@@ -196,7 +196,7 @@ func TestRemoved(t *testing.T) {
 	if got != "again" {
 		t.Errorf("the whole directory away: got %q", got)
 	}
-	says(t, err, backend.ErrUnavailable, "the directory "+p.dir+" is not there: not reachable")
+	says(t, err, backend.ErrUnavailable, "reading "+p.dir+"/a.age: the directory is not there: not reachable")
 }
 
 func names(t *testing.T, b *age.Backend, key string) []string {

@@ -70,11 +70,14 @@ func (b *Backend) drop(key string, e *entry) {
 	}
 }
 
+// errNoDir says that no file of a backend can be had.
+var errNoDir = errors.New("the directory is not there")
+
 // named puts the path before err, which concerns this file alone, unless it did
-// not open in time: then others in its place will not either.
+// not open in time, or the directory is gone: then others will not do better.
 func (e *entry) named(err error) error {
 	err = fmt.Errorf("reading %s: %w", e.path, err)
-	if errors.Is(err, backend.ErrTimeout) {
+	if errors.Is(err, backend.ErrTimeout) || errors.Is(err, errNoDir) {
 		return err
 	}
 	return backend.Alone(err)
@@ -158,7 +161,7 @@ func (b *Backend) read(e *entry) (*sealed, error) {
 	case err == nil:
 		s, err = parse(file)
 	case errors.Is(err, backend.ErrNotFound) && e.dir != "" && stampAt(b.cfg.Dir) == (stamp{}):
-		err = fmt.Errorf("the directory %s is not there: %w", b.cfg.Dir, backend.ErrUnavailable)
+		err = fmt.Errorf("%w: %w", errNoDir, backend.ErrUnavailable)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

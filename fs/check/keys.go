@@ -14,7 +14,8 @@ import (
 const indexTimeout = 10 * time.Second
 
 // lookForKeys adds the keys that are not in their backend. It returns the
-// backends that could not be looked into, and why.
+// backends that could not be looked into, and why; also, under the backend and
+// the key, single secrets of which that is true.
 func (r *Report) lookForKeys(ctx context.Context, p *policy.Policy, set *backend.Set) map[string]error {
 	closed := map[string]error{}
 	look := func(name, key string, pos conf.Pos, dir bool) {
@@ -26,9 +27,13 @@ func (r *Report) lookForKeys(ctx context.Context, p *policy.Policy, set *backend
 		switch {
 		case errors.Is(err, backend.ErrNotFound):
 			r.addPolicy(pos, "%v", err)
-		case errors.Is(err, backend.ErrCorrupt), errors.Is(err, backend.ErrUnsupported):
+		case unusable(err) && backend.IsAlone(err):
+			r.addPolicy(pos, "%v", err)
+		case unusable(err):
 			r.addPolicy(conf.Pos{}, "%v", err)
 			closed[name] = err
+		case backend.IsAlone(err):
+			closed[name+"\x00"+key] = err
 		case err != nil:
 			closed[name] = err
 		case dir && !info.Dir:
@@ -42,11 +47,16 @@ func (r *Report) lookForKeys(ctx context.Context, p *policy.Policy, set *backend
 		look(d.Backend, d.Key, d.Pos, true)
 	}
 	for name, err := range closed {
-		if errors.Is(err, backend.ErrCorrupt) || errors.Is(err, backend.ErrUnsupported) {
+		if unusable(err) {
 			delete(closed, name) // is a problem already
 		}
 	}
 	return closed
+}
+
+// unusable says that what is encrypted is wrong, wherever it lies.
+func unusable(err error) bool {
+	return errors.Is(err, backend.ErrCorrupt) || errors.Is(err, backend.ErrUnsupported)
 }
 
 // stat asks until the index is there: a filesystem would not wait for it.
