@@ -58,6 +58,9 @@ type Info struct {
 	// Stale, if not nil, says why Version is the last good version and not
 	// the newest: the newer one could not be used.
 	Stale error
+	// Err, if not nil, says why the secret could not be fetched when that was
+	// last tried, though what else is said of it is right.
+	Err error
 }
 
 // An Indexer is a Backend that answers questions about its secrets from

@@ -149,6 +149,7 @@ func (r *Resolver) Stat(ctx context.Context, key string) (Info, error) {
 	}
 	if ix, ok := r.backend.(Indexer); ok {
 		info, err := ix.Stat(ctx, key)
+		info.Err = r.named(info.Err)
 		return info, r.named(err)
 	}
 	r.mu.Lock()

@@ -57,8 +57,14 @@ func judge(err error) (State, error) {
 	switch {
 	case err == nil, IsAlone(err), errors.Is(err, ErrNotFound), errors.Is(err, ErrUnsupported):
 		return Ready, nil
-	case errors.Is(err, ErrLocked), errors.Is(err, ErrRejected), errors.Is(err, ErrExpired):
-		return Locked, err
 	}
-	return Failed, err
+	return StateOf(err), err
+}
+
+// StateOf is the State of what cannot be fetched because of err.
+func StateOf(err error) State {
+	if errors.Is(err, ErrLocked) || errors.Is(err, ErrRejected) || errors.Is(err, ErrExpired) {
+		return Locked
+	}
+	return Failed
 }

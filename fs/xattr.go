@@ -80,6 +80,9 @@ func (f *FS) inspect(cancel <-chan struct{}, h *fuse.InHeader) (found, fuse.Stat
 		return at, status(err)
 	}
 	if at.infoErr == nil {
+		at.infoErr = at.info.Err
+	}
+	if at.infoErr == nil {
 		at.infoErr = backendError(at)
 	}
 	return at, fuse.OK

@@ -145,8 +145,8 @@ func TestNeverGood(t *testing.T) {
 		_, _, err := get(t, p.Backend, key)
 		says(t, err, want.kind, want.sentence)
 	}
-	if info := stat(t, p.Backend, "locked"); info.Size != 1 {
-		t.Errorf("a locked file has size %d", info.Size)
+	if info := stat(t, p.Backend, "locked"); info.Size != 1 || !errors.Is(info.Err, backend.ErrLocked) {
+		t.Errorf("of a locked file is known: %+v", info)
 	}
 	put(t, filepath.Join(p.dir, "pass.age"), seal(t, "x", scrypt(t)))
 	_, _, err := get(t, p.Backend, "pass")

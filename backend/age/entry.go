@@ -190,7 +190,11 @@ func (b *Backend) info(e *entry) (backend.Info, error) {
 	case b.servesGood(e):
 		return backend.Info{Size: e.good.size, Version: e.goodAs, Stale: e.named(e.err)}, nil
 	case e.newest != nil && (e.err == nil || !errors.Is(e.err, backend.ErrCorrupt)):
-		return backend.Info{Size: e.newest.size, Version: e.version}, nil
+		info := backend.Info{Size: e.newest.size, Version: e.version}
+		if e.err != nil {
+			info.Err = e.named(e.err)
+		}
+		return info, nil
 	case e.err != nil:
 		return backend.Info{}, e.named(e.err)
 	}

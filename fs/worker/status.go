@@ -60,6 +60,8 @@ func (w *worker) secretStatus(ctx context.Context, p *policy.Secret, unsound map
 		switch {
 		case err != nil:
 			s.State = string(backend.Stale)
+		case info.Err != nil:
+			s.State, err = string(backend.StateOf(info.Err)), info.Err
 		case info.Version == "":
 			s.State = string(backend.Unread)
 		}

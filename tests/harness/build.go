@@ -13,6 +13,7 @@ import (
 const (
 	envProgram = "SECRETFS_BIN"
 	envSops    = "SECRETFS_SOPS"
+	envAge     = "SECRETFS_AGE"
 )
 
 // Program is the built secretfs, with secretfs-keys beside it.
@@ -25,6 +26,12 @@ func Program(t testing.TB) string {
 func Sops(t testing.TB) string {
 	t.Helper()
 	return built(t, envSops, "sops", "github.com/getsops/sops/v3/cmd/sops")
+}
+
+// Age is the age that go.mod pins, with age-plugin-pq beside it.
+func Age(t testing.TB) string {
+	t.Helper()
+	return built(t, envAge, "age", "filippo.io/age/cmd/age", "filippo.io/age/extra/age-plugin-pq")
 }
 
 var builds sync.Map // program -> *build
