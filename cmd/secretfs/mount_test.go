@@ -16,13 +16,13 @@ import (
 // sops.
 func TestMountScripts(t *testing.T) {
 	harness.NeedRoot(t)
-	program, sops := harness.Program(t), harness.Sops(t)
+	program, sops, age := harness.Program(t), harness.Sops(t), harness.Age(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/mount",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("PATH", filepath.Dir(program)+":"+filepath.Dir(sops)+":"+env.Getenv("PATH"))
+			env.Setenv("PATH", filepath.Dir(program)+":"+filepath.Dir(sops)+":"+filepath.Dir(age)+":"+env.Getenv("PATH"))
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("TZ", "UTC")
 			env.Defer(func() {
