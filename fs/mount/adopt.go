@@ -83,6 +83,17 @@ func (c *Conn) ExpireEntry(parent uint64, name string) error {
 	return c.notify(notifyInvalEntry, b)
 }
 
+// Refuse answers a request that an earlier worker had taken, and says whether
+// anybody waited for the answer: the kernel knows no request that was answered.
+func (c *Conn) Refuse(unique uint64, errno int32) bool {
+	b := make([]byte, sizeOutHeader)
+	binary.LittleEndian.PutUint32(b, sizeOutHeader)
+	binary.LittleEndian.PutUint32(b[4:], uint32(-errno))
+	binary.LittleEndian.PutUint64(b[8:], unique)
+	_, err := unix.Write(int(c.dev.Fd()), b)
+	return err == nil
+}
+
 // notify writes an unsolicited message. ENOENT says that the kernel does not
 // have the node or entry cached, which is as good.
 func (c *Conn) notify(code int32, body []byte) error {

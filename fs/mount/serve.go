@@ -136,7 +136,7 @@ func (h *Holder) mount(dir string) (*mounted, error) {
 // furnish makes what open files are read from and says what this kernel lacks.
 func (h *Holder) furnish() error {
 	if !h.m.agreed.Resend() {
-		h.notice("this kernel cannot resend requests (Linux 6.9 can): those in flight when a worker dies are lost")
+		h.notice("this kernel cannot resend requests (Linux 6.9 can): whoever waits when a worker dies is sent to ask again, or sees EINTR from read(2)")
 	}
 	if !h.m.system {
 		if !memfdSecret() {

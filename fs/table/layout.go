@@ -32,11 +32,12 @@ const Root NodeID = 1
 var ErrFull = errors.New("node table is full")
 
 const (
-	magic = 0x73666e7461623033
+	magic = 0x73666e7461623034
 
 	maxNodes   = 1 << 20
 	maxHandles = 1 << 20
 	maxPaths   = 256 << 20
+	maxPending = 1 << 14
 	maxVersion = 32
 	retrySlots = 1 << 12
 
@@ -44,7 +45,8 @@ const (
 	nodesAt    = headerSize
 	handlesAt  = nodesAt + maxNodes*int(unsafe.Sizeof(nodeRecord{}))
 	retriesAt  = handlesAt + maxHandles*int(unsafe.Sizeof(handleRecord{}))
-	pathsAt    = retriesAt + retrySlots*int(unsafe.Sizeof(retryRecord{}))
+	pendingAt  = retriesAt + retrySlots*int(unsafe.Sizeof(retryRecord{}))
+	pathsAt    = pendingAt + maxPending*int(unsafe.Sizeof(pendingRecord{}))
 	totalSize  = pathsAt + maxPaths
 )
 
@@ -92,6 +94,15 @@ type retryRecord struct {
 	again atomic.Uint64 // the request that came for it
 }
 
+// pendingRecord is a request that is being handled, or was lately. unique guards
+// the rest: 0 while they are being written.
+type pendingRecord struct {
+	unique atomic.Uint64
+	node   NodeID
+	tid    uint32
+	errno  int32
+}
+
 // A Table is the mapped table. Methods are safe for concurrent use by the
 // goroutines of the one writing process.
 type Table struct {
@@ -100,10 +111,12 @@ type Table struct {
 	nodes   []nodeRecord
 	handles []handleRecord
 	retries []retryRecord
+	pending []pendingRecord
 
 	mu     sync.Mutex        // guards what follows and all growth
 	byPath map[string]uint32 // path -> index of the primary; keys lie in mem
 	free   []uint32          // free handle slots below the high-water mark
+	idle   []uint32          // slots of pending that no handler uses, the longest idle first
 	resent map[uint64]uint32 // request -> slot that a dead worker had filled for it
 	open   map[uint32]int    // node index -> open handles
 	// reading maps an object to the open handles that read from it.
@@ -171,6 +184,7 @@ func Map(f *os.File) (*Table, error) {
 		nodes:   unsafe.Slice((*nodeRecord)(unsafe.Pointer(&mem[nodesAt])), maxNodes),
 		handles: unsafe.Slice((*handleRecord)(unsafe.Pointer(&mem[handlesAt])), maxHandles),
 		retries: unsafe.Slice((*retryRecord)(unsafe.Pointer(&mem[retriesAt])), retrySlots),
+		pending: unsafe.Slice((*pendingRecord)(unsafe.Pointer(&mem[pendingAt])), maxPending),
 		byPath:  make(map[string]uint32),
 		resent:  make(map[uint64]uint32),
 		open:    make(map[uint32]int),
@@ -191,6 +205,10 @@ func Map(f *os.File) (*Table, error) {
 
 // adopt rebuilds the in-process indexes.
 func (t *Table) adopt() {
+	t.idle = make([]uint32, maxPending)
+	for i := range t.idle {
+		t.idle[i] = uint32(i)
+	}
 	for i := range t.head.nodes.Load() {
 		if t.nodes[i].primary == i {
 			t.byPath[t.path(i)] = i

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
 	"github.com/secretfs/secretfs/backend"
@@ -181,10 +182,15 @@ func (w *worker) adopt(in mount.Inherited, view *gate.View) error {
 		Table: nodes, Gate: w.gate, Proc: w.proc, Store: w.link,
 		Backing: in.Store, Passthrough: w.ground.Agreed.Passthrough(), Holder: w.ground.Holder, Covered: w.ground.Covered, Log: w.log,
 	})
-	if w.conn, err = mount.Adopt(in.Dev, w.ground.Agreed, w.fs, log.New(newQueue(os.Stderr), "", 0)); err != nil {
+	var raw fuse.RawFileSystem = w.fs
+	if !w.ground.Agreed.Resend() {
+		raw = w.fs.Noted()
+	}
+	if w.conn, err = mount.Adopt(in.Dev, w.ground.Agreed, raw, log.New(newQueue(os.Stderr), "", 0)); err != nil {
 		return err
 	}
 	w.fs.Attach(w.conn)
+	w.fs.Abandoned(func(p table.Pending) bool { return w.conn.Refuse(p.Unique, p.Errno) })
 	objects, err := w.link.Objects()
 	if err != nil {
 		return err
