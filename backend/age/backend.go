@@ -29,6 +29,11 @@ type Config struct {
 	// MaxStale is how long the last good version of a file is served while the
 	// newest one cannot be used.
 	MaxStale time.Duration
+	// Save, if set, is called after changes of the last good versions, from a
+	// goroutine of the backend; it is given no keys.
+	Save func(backend.Legacy)
+	// Saved is what another process was last given by Save.
+	Saved backend.Legacy
 }
 
 const (
@@ -53,6 +58,7 @@ type Backend struct {
 	looks  chan struct{}
 	watch  *watch.Watch
 	begin  func() // watches the key files, once
+	dirty  chan struct{}
 
 	mu      sync.Mutex // guards all below, and the entries
 	changed func()
@@ -70,10 +76,17 @@ var (
 
 // New makes a Backend. It touches no file: the first request does.
 func New(cfg Config) *Backend {
-	b := &Backend{cfg: cfg, looks: make(chan struct{}, maxLooks), entries: map[string]*entry{}}
+	b := &Backend{
+		cfg: cfg, looks: make(chan struct{}, maxLooks), dirty: make(chan struct{}, 1), entries: map[string]*entry{},
+	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.watch = watch.New(b.noticed)
 	b.begin = sync.OnceFunc(func() { b.watch.Add(cfg.KeyFiles...) })
+	b.restore(cfg.Saved.Rest)
+	b.cfg.Saved = backend.Legacy{}
+	if cfg.Save != nil {
+		go b.saving()
+	}
 	return b
 }
 

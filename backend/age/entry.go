@@ -131,7 +131,7 @@ func (b *Backend) look(ctx context.Context, e *entry) {
 	known := e.good != nil
 	b.mu.Unlock()
 	switch {
-	case same:
+	case same, known && b.unchanged(e):
 	case known:
 		ctx, cancel := context.WithTimeout(b.ctx, keyTime)
 		defer cancel()
@@ -150,6 +150,27 @@ func (e *entry) settled(now stamp) bool {
 		return false
 	}
 	return e.err == nil || errors.Is(e.err, backend.ErrCorrupt) || !e.retry && time.Since(e.attempt) < again
+}
+
+// unchanged says whether the file still is the last good version, which needs no
+// key. The caller holds the lock of e.
+func (b *Backend) unchanged(e *entry) bool {
+	file, st, err := read(e.path)
+	if err != nil {
+		return false
+	}
+	s, err := parse(file)
+	if err != nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e.err != nil || e.good == nil || e.good.digest != s.digest {
+		return false
+	}
+	e.stamp, e.checked = st, time.Now()
+	e.newest, e.version, e.since = s.bare(), e.goodAs, time.Time{}
+	return true
 }
 
 // read reads the file and publishes what can be told of it without a key. The

@@ -69,6 +69,9 @@ func (b *Backend) accept(ctx context.Context, e *entry, s *sealed, v *secret.Val
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if old == nil || old.digest != s.digest || !e.since.IsZero() {
+		b.touch()
+	}
 	b.forget(e)
 	e.err, e.since, e.attempt, e.retry = nil, time.Time{}, time.Now(), false
 	e.newest, e.version = s.bare(), version
@@ -120,8 +123,9 @@ func (b *Backend) servesGood(e *entry) bool {
 
 // fail notes that s, or whatever lies there, cannot be used. mu is held.
 func (b *Backend) fail(e *entry, s *sealed, err error) {
-	if e.err == nil {
+	if e.err == nil && e.since.IsZero() {
 		e.since = time.Now()
+		b.touch()
 	}
 	if e.newest = nil; s != nil {
 		e.newest, e.version = s.bare(), s.digest
@@ -129,6 +133,7 @@ func (b *Backend) fail(e *entry, s *sealed, err error) {
 	e.err, e.attempt, e.retry = err, time.Now(), false
 	if errors.Is(err, backend.ErrNotFound) { // whoever removed it meant it
 		b.forget(e)
+		b.touch()
 	}
 }
 

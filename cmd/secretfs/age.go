@@ -22,6 +22,7 @@ func openAge(config any, env backend.Env) (backend.Backend, error) {
 	}, run)
 	return age.New(age.Config{
 		Dir: s.Dir, Keys: ring, KeyFiles: ring.Sources(), MaxStale: env.Timings.Default.MaxStale,
+		Save: env.State.Save, Saved: env.State.Saved,
 	}), nil
 }
 
