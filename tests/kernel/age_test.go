@@ -167,11 +167,15 @@ func (a *agenix) edits(t *testing.T) {
 	a.seal(t, "db/new.age", "new")
 	harness.Eventually(t, "the new file is listed", func() bool { return slices.Contains(names(t, a.Path("db")), "new") })
 	becomes("db/new", "new")
+	harness.Eventually(t, "the holder keeps the version of the last file", func() bool { return a.keeps(version("db/new")) })
 	a.KillWorker()
 	for path, want := range map[string]string{"token": "the token", "renamed": "armored, edited", "db/new": "new"} {
 		if got := a.Read(path); got != want {
 			t.Errorf("%s, by another worker: got %q", path, got)
 		}
+	}
+	if got := version("token"); got != before || w.count(a.Path("token")) != 0 {
+		t.Errorf("by another worker the rekeyed file has version %s, before %s, %d events", got, before, w.count(a.Path("token")))
 	}
 	if err := os.Remove(a.dir + "/db/new.age"); err != nil {
 		t.Fatal(err)
@@ -180,6 +184,20 @@ func (a *agenix) edits(t *testing.T) {
 		_, err := os.ReadFile(a.Path("db/new"))
 		return os.IsNotExist(err) && !slices.Contains(names(t, a.Path("db")), "new")
 	})
+}
+
+// keeps says whether text is in the state that the holder keeps of an age backend
+// for the next worker; the table of nodes has it too.
+func (a *agenix) keeps(text string) bool {
+	fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", a.Status().HolderPID))
+	for _, fd := range fds {
+		if to, _ := os.Readlink(fd); strings.HasPrefix(to, "/memfd:") {
+			if b, err := os.ReadFile(fd); err == nil && bytes.Contains(b, []byte(text)) && bytes.Contains(b, []byte("savedFile")) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func mustIdentity(t *testing.T) *age.X25519Identity {
