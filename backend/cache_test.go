@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -163,22 +164,22 @@ func TestCacheForgetsWhatIsRefused(t *testing.T) {
 func TestCachePolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, m := remote(t, backend.Options{Name: "far", Timings: minuteHour}, true)
-		changes := 0
-		r.Notify(func() { changes++ })
+		var changes atomic.Int32
+		r.Notify(func() { changes.Add(1) })
 		read(t, r, "a")
 		time.Sleep(3 * ttl)
-		if n := m.Gets("a"); n < 3 || n > 5 || changes != 0 {
-			t.Errorf("asked %d times in three minutes, told of %d changes", n, changes)
+		if n := m.Gets("a"); n < 3 || n > 5 || changes.Load() != 0 {
+			t.Errorf("asked %d times in three minutes, told of %d changes", n, changes.Load())
 		}
 		m.Put("a", "rotated")
 		time.Sleep(2 * ttl)
-		if changes != 1 {
-			t.Errorf("told of %d changes, expected one", changes)
+		if n := changes.Load(); n != 1 {
+			t.Errorf("told of %d changes, expected one", n)
 		}
 		m.Fail("a", errDown)
 		time.Sleep(10 * ttl)
-		if changes != 2 {
-			t.Errorf("told %d times, expected one more when it went down", changes)
+		if n := changes.Load(); n != 2 {
+			t.Errorf("told %d times, expected one more when it went down", n)
 		}
 	})
 }
