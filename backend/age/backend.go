@@ -49,8 +49,8 @@ const (
 )
 
 // A Backend serves the files below one directory, and takes notice of their
-// changes. It implements backend.Backend, Indexer, Notifier, Refresher and
-// Reporter.
+// changes. It implements backend.Backend, Indexer, Notifier, Refresher, Locker
+// and Reporter.
 type Backend struct {
 	cfg    Config
 	ctx    context.Context // ends with Close
@@ -64,6 +64,9 @@ type Backend struct {
 	changed func()
 	entries map[string]*entry // by key
 	kept    int64             // bytes of ciphertext in entries
+	// openedWith is what the key files were when the file keys in entries were
+	// recovered.
+	openedWith []stamp
 }
 
 var (
@@ -71,6 +74,7 @@ var (
 	_ backend.Indexer   = (*Backend)(nil)
 	_ backend.Notifier  = (*Backend)(nil)
 	_ backend.Refresher = (*Backend)(nil)
+	_ backend.Locker    = (*Backend)(nil)
 	_ backend.Reporter  = (*Backend)(nil)
 )
 
@@ -96,6 +100,9 @@ var errClosed = fmt.Errorf("the backend is closed: %w", backend.ErrUnavailable)
 func (b *Backend) Close() error {
 	b.cancel()
 	b.watch.Close()
+	b.mu.Lock()
+	b.forgetAllKeys()
+	b.mu.Unlock()
 	if c, ok := b.cfg.Keys.(io.Closer); ok {
 		return c.Close()
 	}

@@ -37,6 +37,8 @@ type entry struct {
 	good    *sealed   // the last one that was decrypted, with payload if kept
 	goodAs  backend.Version
 	since   time.Time // when good ceased to be the newest
+	keys    fileKeys
+	dropped bool // nobody will find it any more
 }
 
 // entry finds or makes the entry of key.
@@ -67,6 +69,8 @@ func (b *Backend) drop(key string, e *entry) {
 	defer b.mu.Unlock()
 	if b.entries[key] == e && errors.Is(e.err, backend.ErrNotFound) {
 		delete(b.entries, key)
+		e.dropped = true
+		e.forgetKeys("")
 	}
 }
 

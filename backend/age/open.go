@@ -21,7 +21,7 @@ func (b *Backend) open(ctx context.Context, e *entry) (*backend.Secret, error) {
 	s, err := b.read(e)
 	var v *secret.Value
 	if err == nil {
-		v, err = b.decrypt(ctx, s)
+		v, err = b.decrypt(ctx, e, s)
 	}
 	if ctx.Err() != nil && err != nil { // nothing was found out
 		return nil, e.named(late(ctx))
@@ -49,8 +49,8 @@ func differ(before, after backend.Info) bool {
 	return before.Version != "" && before.Version != after.Version || (before.Stale == nil) != (after.Stale == nil)
 }
 
-func (b *Backend) decrypt(ctx context.Context, s *sealed) (*secret.Value, error) {
-	key, err := b.cfg.Keys.FileKey(ctx, s.header)
+func (b *Backend) decrypt(ctx context.Context, e *entry, s *sealed) (*secret.Value, error) {
+	key, err := b.fileKey(ctx, e, s)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (b *Backend) accept(ctx context.Context, e *entry, s *sealed, v *secret.Val
 	b.mu.Lock()
 	old, version := e.good, s.digest
 	b.mu.Unlock()
-	if old != nil && (old.digest == s.digest || b.equals(ctx, old, v)) {
+	if old != nil && (old.digest == s.digest || b.equals(ctx, e, old, v)) {
 		version = e.goodAs // written with the lock of e held
 	}
 	b.mu.Lock()
@@ -73,6 +73,7 @@ func (b *Backend) accept(ctx context.Context, e *entry, s *sealed, v *secret.Val
 		b.touch()
 	}
 	b.forget(e)
+	e.forgetKeys(s.digest)
 	e.err, e.since, e.attempt, e.retry = nil, time.Time{}, time.Now(), false
 	e.newest, e.version = s.bare(), version
 	e.good, e.goodAs = e.newest, version
@@ -86,11 +87,11 @@ func (b *Backend) accept(ctx context.Context, e *entry, s *sealed, v *secret.Val
 }
 
 // equals says whether v is the plaintext of s.
-func (b *Backend) equals(ctx context.Context, s *sealed, v *secret.Value) bool {
+func (b *Backend) equals(ctx context.Context, e *entry, s *sealed, v *secret.Value) bool {
 	if s.payload == nil || s.size != int64(v.Len()) {
 		return false
 	}
-	old, err := b.decrypt(ctx, s)
+	old, err := b.decrypt(ctx, e, s)
 	if err != nil {
 		return false
 	}
@@ -109,7 +110,7 @@ func (b *Backend) lastGood(ctx context.Context, e *entry) (*backend.Secret, erro
 	if !usable {
 		return nil, why
 	}
-	v, err := b.decrypt(ctx, good)
+	v, err := b.decrypt(ctx, e, good)
 	if err != nil {
 		return nil, why
 	}
@@ -133,6 +134,7 @@ func (b *Backend) fail(e *entry, s *sealed, err error) {
 	e.err, e.attempt, e.retry = err, time.Now(), false
 	if errors.Is(err, backend.ErrNotFound) { // whoever removed it meant it
 		b.forget(e)
+		e.forgetKeys("")
 		b.touch()
 	}
 }

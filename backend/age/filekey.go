@@ -1,0 +1,79 @@
+package age
+
+import (
+	"context"
+	"slices"
+
+	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/secret"
+)
+
+// fileKeys are recovered file keys by digest of the file that they open. They are
+// kept, so that a plugin need not be asked, or its token touched, at each read.
+type fileKeys map[backend.Version]*secret.Value
+
+// keep takes v over. mu is held.
+func (e *entry) keep(digest backend.Version, v *secret.Value) {
+	if e.keys == nil {
+		e.keys = fileKeys{}
+	}
+	e.keys[digest].Destroy()
+	e.keys[digest] = v
+}
+
+// forgetKeys wipes all file keys but that for digest, if it is there. mu is held.
+func (e *entry) forgetKeys(but backend.Version) {
+	for digest, v := range e.keys {
+		if digest != but {
+			v.Destroy()
+			delete(e.keys, digest)
+		}
+	}
+}
+
+// forgetAllKeys is called with mu held.
+func (b *Backend) forgetAllKeys() {
+	for _, e := range b.entries {
+		e.forgetKeys("")
+	}
+}
+
+// Lock wipes the file keys. What opens the files then has to do so again.
+func (b *Backend) Lock(context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.forgetAllKeys()
+	return nil
+}
+
+// fileKey recovers the file key of s, a state of e, or remembers it. One that a
+// key file has opened which is no longer there, or another, is not remembered.
+func (b *Backend) fileKey(ctx context.Context, e *entry, s *sealed) (*secret.Value, error) {
+	with := make([]stamp, len(b.cfg.KeyFiles))
+	for i, name := range b.cfg.KeyFiles {
+		with[i] = stampAt(name)
+	}
+	b.mu.Lock()
+	if !slices.Equal(with, b.openedWith) {
+		b.forgetAllKeys()
+		b.openedWith = with
+	}
+	known := e.keys[s.digest]
+	if known != nil {
+		known = known.Share()
+	}
+	b.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	v, err := b.cfg.Keys.FileKey(ctx, s.header)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ctx.Err() == nil && !e.dropped && slices.Equal(with, b.openedWith) {
+		e.keep(s.digest, v.Share())
+	}
+	return v, nil
+}
