@@ -44,8 +44,8 @@ const (
 	// known.
 	patience = 100 * time.Millisecond
 	// maxLooks is how many looks at files there may be at a time on behalf of
-	// Stat and List. Each that hangs costs a thread.
-	maxLooks = 16
+	// Stat and List. Each that hangs in a filesystem costs a thread.
+	maxLooks = 64
 )
 
 // A Backend serves the files below one directory, and takes notice of their
@@ -167,6 +167,9 @@ func (b *Backend) refresh(ctx context.Context, e *entry, known bool) error {
 // aside has f run in a goroutine of its own and waits for it until ctx ends: a
 // dead server of files delays nobody beyond their own deadline.
 func (b *Backend) aside(ctx context.Context, f func()) error {
+	if ctx.Err() != nil {
+		return late(ctx)
+	}
 	select {
 	case b.looks <- struct{}{}:
 	case <-ctx.Done():

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/age"
 )
@@ -133,10 +135,17 @@ func TestNeverGood(t *testing.T) {
 	} {
 		put(t, filepath.Join(p.dir, name+".age"), file)
 	}
+	must(t, unix.Mkfifo(filepath.Join(p.dir, "fifo.age"), 0o600))
+	must(t, os.Mkdir(filepath.Join(p.dir, "dir.age"), 0o700))
+	must(t, os.WriteFile(filepath.Join(p.dir, "huge.age"), nil, 0o600))
+	must(t, os.Truncate(filepath.Join(p.dir, "huge.age"), 64<<20+1)) // sparse
 	for key, want := range map[string]struct {
 		kind     error
 		sentence string
 	}{
+		"fifo":   {backend.ErrUnsupported, "/fifo.age: it is no regular file: not supported"},
+		"dir":    {backend.ErrUnsupported, "/dir.age: it is no regular file: not supported"},
+		"huge":   {backend.ErrUnsupported, "/huge.age: it has 67108865 bytes, expected at most 67108864: not supported"},
 		"locked": {backend.ErrLocked, "/locked.age: no identity matches: it is encrypted to recipients of type X25519, ssh-ed25519"},
 		"empty":  {backend.ErrCorrupt, "/empty.age: the file is empty: damaged or forged"},
 		"gone":   {backend.ErrNotFound, "/gone.age: there is no such file: no such secret"},
