@@ -30,9 +30,10 @@ type Config struct {
 	// newest one cannot be used.
 	MaxStale time.Duration
 	// Save, if set, is called after changes of the last good versions, from a
-	// goroutine of the backend; it is given no keys.
+	// goroutine of the backend. The receiver owns what it is given.
 	Save func(backend.Legacy)
-	// Saved is what another process was last given by Save.
+	// Saved is what another process was last given by Save. Its Keys are not
+	// used after New has returned.
 	Saved backend.Legacy
 }
 
@@ -86,7 +87,7 @@ func New(cfg Config) *Backend {
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.watch = watch.New(b.noticed)
 	b.begin = sync.OnceFunc(func() { b.watch.Add(cfg.KeyFiles...) })
-	b.restore(cfg.Saved.Rest)
+	b.restore(cfg.Saved)
 	b.cfg.Saved = backend.Legacy{}
 	if cfg.Save != nil {
 		go b.saving()

@@ -43,29 +43,38 @@ func (b *Backend) Lock(context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.forgetAllKeys()
+	b.touch()
 	return nil
 }
 
-// fileKey recovers the file key of s, a state of e, or remembers it. One that a
-// key file has opened which is no longer there, or another, is not remembered.
-func (b *Backend) fileKey(ctx context.Context, e *entry, s *sealed) (*secret.Value, error) {
+func (b *Backend) keyStamps() []stamp {
 	with := make([]stamp, len(b.cfg.KeyFiles))
 	for i, name := range b.cfg.KeyFiles {
 		with[i] = stampAt(name)
 	}
+	return with
+}
+
+// remembered is the file key of s, a state of e, if it was recovered before. One
+// that a key file has opened which is no longer there, or another, is forgotten.
+func (b *Backend) remembered(e *entry, s *sealed) *secret.Value {
+	with := b.keyStamps()
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	if !slices.Equal(with, b.openedWith) {
 		b.forgetAllKeys()
 		b.openedWith = with
+		b.touch()
 	}
-	known := e.keys[s.digest]
-	if known != nil {
-		known = known.Share()
+	if v := e.keys[s.digest]; v != nil {
+		return v.Share()
 	}
-	b.mu.Unlock()
-	if known != nil {
-		return known, nil
-	}
+	return nil
+}
+
+// fileKey recovers the file key of s.
+func (b *Backend) fileKey(ctx context.Context, e *entry, s *sealed) (*secret.Value, error) {
+	with := b.keyStamps()
 	v, err := b.cfg.Keys.FileKey(ctx, s.header)
 	if err != nil {
 		return nil, err

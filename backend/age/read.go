@@ -20,9 +20,9 @@ const maxFile = 64 << 20
 // A stamp tells two states of a file apart. The zero stamp equals that of no
 // file.
 type stamp struct {
-	dev, ino     uint64
-	size         int64
-	mtime, ctime unix.Timespec
+	Dev, Ino     uint64
+	Size         int64
+	Mtime, Ctime unix.Timespec
 }
 
 func stampOf(st *unix.Stat_t) stamp {
@@ -33,7 +33,7 @@ func stampOf(st *unix.Stat_t) stamp {
 // filesystems go by ticks.
 func (s stamp) settled(now time.Time) bool {
 	const tick = 100 * time.Millisecond
-	return now.Sub(time.Unix(s.ctime.Unix())).Abs() > tick
+	return now.Sub(time.Unix(s.Ctime.Unix())).Abs() > tick
 }
 
 // stampAt is the stamp of what path leads to, zero if nothing can be told.
