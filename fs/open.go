@@ -173,7 +173,7 @@ func (o *opening) get(ctx context.Context) (*backend.Secret, error) {
 	if o.fetched.secret != nil {
 		return o.fetched.secret, nil
 	}
-	s, err := o.fetch(ctx)
+	s, err := o.fetch(ctx, !o.init)
 	if err == nil {
 		o.fetched.secret, o.stale = s, s.Stale != nil
 	}

@@ -61,8 +61,10 @@ type Request struct {
 }
 
 // A Fetch gets the secret of a request from its backend. It may be called or
-// not: a front end that still holds the current version need not.
-type Fetch func(context.Context) (*backend.Secret, error)
+// not: a front end that still holds the current version need not. Who is patient
+// waits for a backend to come up, for as long as the policy has it; a PID 1 is
+// not, since what would bring it up may be waiting for that PID 1.
+type Fetch func(ctx context.Context, patient bool) (*backend.Secret, error)
 
 // A Served is what a request is answered with.
 type Served struct {
@@ -95,7 +97,7 @@ func (g *Gate) Open(ctx context.Context, r Request, serve Serve) error {
 	}
 	var served Served
 	if err == nil {
-		served, err = serve(ctx, v.fetch(n, c))
+		served, err = serve(ctx, v.fetch(n))
 		if errors.Is(err, errAgain) {
 			return err // nothing was read, the kernel asks once more
 		}
@@ -141,15 +143,13 @@ func decide(at *policy.Case, c *policy.Caller, callerErr error) (rule string, er
 	return d.Rule, nil
 }
 
-// fetch gets what n says. A PID 1 does not wait for a backend to come up: what
-// would bring it up may be waiting for that PID 1.
-func (v *View) fetch(n policy.Node, c *policy.Caller) Fetch {
-	return func(ctx context.Context) (*backend.Secret, error) {
+func (v *View) fetch(n policy.Node) Fetch {
+	return func(ctx context.Context, patient bool) (*backend.Secret, error) {
 		b, ok := v.Backends.Lookup(n.Backend)
 		if !ok {
 			return nil, fmt.Errorf("backend %s: %w", n.Backend, backend.ErrNotFound)
 		}
-		if c.Init {
+		if !patient {
 			return b.Get(ctx, n.Key)
 		}
 		return b.Await(ctx, n.Key, n.Wait)

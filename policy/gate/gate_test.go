@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/backendtest"
 	"github.com/secretfs/secretfs/policy"
 	"github.com/secretfs/secretfs/policy/audit"
 	"github.com/secretfs/secretfs/policy/conf"
@@ -108,6 +111,42 @@ func TestOpen(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A PID 1 does not wait for a backend, whatever its secret's `wait` says.
+func TestPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		drivers := policy.Drivers{"x": {Settings: func(*conf.Node, string, *conf.Problems) any { return nil }}}
+		p, err := policy.Parse("/policy.yaml", []byte("backends: {main: {type: x}}\nsecrets: {late: {wait: 1m, mode: \"0444\"}}\n"), policy.Env{Drivers: drivers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		values := backendtest.NewMemory(map[string]string{"late": "value"})
+		values.Fail("late", backend.ErrLocked)
+		set, err := backend.NewSet(backend.New(values, backend.Options{Name: "main"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := policy.NewNames(policy.NamesConfig{Passwd: "/dev/null", Group: "/dev/null"})
+		names.Use(p)
+		g := gate.New(&gate.View{Policy: p, Backends: set, Checker: policy.Checker{
+			Tree: policy.NewTree(p), Names: names, Executables: policy.NewExecutables(0),
+		}}, &recorder{})
+		for patient, want := range map[bool]time.Duration{false: 0, true: time.Minute} {
+			request := gate.Request{
+				Path: "late", Errno: func(error) string { return "" },
+				Identify: func(policy.Needs) (*policy.Caller, error) { return &policy.Caller{}, nil },
+			}
+			began := time.Now()
+			err := g.Open(t.Context(), request, func(ctx context.Context, fetch gate.Fetch) (gate.Served, error) {
+				_, err := fetch(ctx, patient)
+				return gate.Served{}, err
+			})
+			if took := time.Since(began); !errors.Is(err, backend.ErrLocked) || took != want {
+				t.Errorf("patient %v: %v after %v, want %v", patient, err, took, want)
+			}
+		}
+	})
 }
 
 // recorded is what the tests look at, "" without a record.
