@@ -50,6 +50,19 @@ type HelperCall struct {
 	Env []string `json:"env,omitempty"`
 }
 
+// A Store keeps what must outlive a reboot, on disk. It is given ciphertext
+// only. A name is made of a to z, 0 to 9, '-' and '.'. It is safe for concurrent
+// use.
+type Store interface {
+	// Load returns what was saved under name, or an error that wraps
+	// fs.ErrNotExist.
+	Load(name string) ([]byte, error)
+	// Save replaces it, whole or not at all (rename(2)), with mode 0600.
+	Save(name string, data []byte) error
+	// Remove forgets it. Nothing saved is no error.
+	Remove(name string) error
+}
+
 // An Env is what a Backend may use of the process that it runs in. Funcs may be
 // nil: `secretfs check` offers less.
 type Env struct {
@@ -68,5 +81,8 @@ type Env struct {
 	// run.
 	Helper func(ctx context.Context, call HelperCall) (net.Conn, error)
 	State  Slot
-	Log    *slog.Logger
+	// Disk is this backend's part of the state directory; nil where the policy
+	// names none.
+	Disk Store
+	Log  *slog.Logger
 }
