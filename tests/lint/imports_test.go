@@ -41,7 +41,9 @@ func mayImport(from, to string) bool {
 
 // notDrivers are the packages below backend/ that are parts of the seam, or that
 // several drivers share.
-var notDrivers = []string{"backend/secret", "backend/credential", "backend/watch", "backend/backendtest", "backend/bitwarden/enc"}
+var notDrivers = []string{
+	"backend/secret", "backend/credential", "backend/watch", "backend/httpc", "backend/backendtest", "backend/bitwarden/enc",
+}
 
 func isDriver(room string) bool {
 	return within(room, "backend") && room != "backend" && !within(room, notDrivers...)
