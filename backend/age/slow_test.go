@@ -10,6 +10,7 @@ import (
 
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/age"
+	"github.com/secretfs/secretfs/backend/helper"
 	"github.com/secretfs/secretfs/backend/secret"
 	"github.com/secretfs/secretfs/backend/sops/keys"
 )
@@ -26,7 +27,7 @@ func (g gate) FileKey(ctx context.Context, header []byte) (*secret.Value, error)
 		select {
 		case <-g.open:
 		case <-ctx.Done():
-			return nil, keys.Refuse(backend.ErrTimeout, "nobody touched the token")
+			return nil, helper.Refuse(backend.ErrTimeout, "nobody touched the token")
 		}
 	}
 	return g.Keys.FileKey(ctx, header)

@@ -1,10 +1,8 @@
 package sops
 
 import (
-	"context"
 	_ "embed"
 	"encoding/json"
-	"net"
 	"net/url"
 	"strings"
 
@@ -83,20 +81,9 @@ func checkVaultAddress(address string) string {
 // Open is the backend.Opener of this package. It reads nothing yet.
 func Open(config any, env backend.Env) (backend.Backend, error) {
 	s := config.(Settings)
-	var run keys.Runner
-	if env.Helper != nil {
-		run = runner(env.Helper)
-	}
-	ring := keys.New(s.Keys, run)
+	ring := keys.New(s.Keys, env.Helper)
 	return New(Config{
 		File: s.File, Format: s.Format, Keys: ring, KeyFiles: ring.Sources(), MaxStale: env.Timings.Default.MaxStale,
 		Save: env.State.Save, Saved: env.State.Saved,
 	}), nil
-}
-
-// A runner is a keys.Runner.
-type runner func(ctx context.Context, call backend.HelperCall) (net.Conn, error)
-
-func (r runner) Run(ctx context.Context, call backend.HelperCall) (net.Conn, error) {
-	return r(ctx, call)
 }

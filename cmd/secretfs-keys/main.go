@@ -1,6 +1,6 @@
 // Command secretfs-keys recovers one sops data key, or Shamir share, with a cloud
 // KMS or the transit engine of Vault. secretfs starts it when a file needs it; it
-// answers one request on descriptor 3 (package backend/sops/keys) and ends.
+// answers one request on descriptor 3 (package backend/helper) and ends.
 //
 // It is a program of its own because it alone links all of sops/v3 and with it
 // the software kits of the clouds. Credentials come from its environment, as for
@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/secretfs/secretfs/backend/helper"
 	"github.com/secretfs/secretfs/backend/sops/keys"
 )
 
@@ -26,7 +27,7 @@ func run() error {
 	if err := os.Setenv(keys.VaultAllowlist, keys.DefaultVaultAllowlist(os.Getenv)); err != nil {
 		return err
 	}
-	conn, err := keys.HelperConn()
+	conn, err := helper.Conn()
 	if err != nil {
 		return err
 	}

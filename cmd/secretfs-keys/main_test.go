@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/helper/helpertest"
 	"github.com/secretfs/secretfs/backend/sops/keys"
 	"github.com/secretfs/secretfs/backend/sops/keys/keystest"
 )
@@ -64,10 +65,10 @@ func ringOf(t testing.TB, cfg keys.Config, env ...string) *keys.Ring {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := keys.New(cfg, keys.Exec{
+	r := keys.New(cfg, helpertest.Exec{
 		Commands: map[string][]string{keys.KindKeys: {self, "secretfs-keys"}},
 		Env:      append(env, "HOME="+t.TempDir(), "PATH="+os.Getenv("PATH")),
-	})
+	}.Run)
 	t.Cleanup(func() { r.Close() })
 	return r
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/sdkerr"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/helper"
 	"github.com/secretfs/secretfs/backend/sops/keys"
 )
 
@@ -22,27 +23,27 @@ import (
 // SignatureDoesNotMatch.
 func refusal(k keys.MasterKey, err error) error {
 	if strings.HasPrefix(err.Error(), "Allowlist does not allow ") {
-		return keys.Refuse(backend.ErrRejected, "%s: no Vault token goes to a server that only the file names: "+
+		return helper.Refuse(backend.ErrRejected, "%s: no Vault token goes to a server that only the file names: "+
 			"name it in vault: {addresses} of the backend, or in VAULT_ADDR", k)
 	}
 	status, code := answerOf(err)
 	told := strings.TrimSpace(fmt.Sprintf("%s (HTTP %d)", code, status))
 	switch {
 	case strings.HasPrefix(code, "ExpiredToken"):
-		return keys.Refuse(backend.ErrExpired, "%s: the credentials have expired: %s", k, told)
+		return helper.Refuse(backend.ErrExpired, "%s: the credentials have expired: %s", k, told)
 	case status >= 500, status == 429, strings.HasPrefix(code, "Throttling"):
-		return keys.Refuse(backend.ErrUnavailable, "%s: the server cannot answer now: %s", k, told)
+		return helper.Refuse(backend.ErrUnavailable, "%s: the server cannot answer now: %s", k, told)
 	case code != "":
-		return keys.Refuse(backend.ErrRejected, "%s: the server refused: %s", k, told)
+		return helper.Refuse(backend.ErrRejected, "%s: the server refused: %s", k, told)
 	case lacksCredentials(err):
-		return keys.Refuse(backend.ErrLocked, "%s: no usable credentials in the environment of secretfs-keys", k)
+		return helper.Refuse(backend.ErrLocked, "%s: no usable credentials in the environment of secretfs-keys", k)
 	case status >= 400:
-		return keys.Refuse(backend.ErrRejected, "%s: the server refused: %s", k, told)
+		return helper.Refuse(backend.ErrRejected, "%s: the server refused: %s", k, told)
 	}
 	if cause := networkCause(err); cause != "" {
-		return keys.Refuse(backend.ErrUnavailable, "%s: the server is not reachable: %s", k, cause)
+		return helper.Refuse(backend.ErrUnavailable, "%s: the server is not reachable: %s", k, cause)
 	}
-	return keys.Refuse(backend.ErrRejected, "%s: sops cannot use this entry, which may be malformed", k)
+	return helper.Refuse(backend.ErrRejected, "%s: sops cannot use this entry, which may be malformed", k)
 }
 
 // answerOf is the server's answer: HTTP status, and the API's own name for the

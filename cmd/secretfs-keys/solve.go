@@ -6,6 +6,7 @@ import (
 	"github.com/getsops/sops/v3/keyservice"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/helper"
 	"github.com/secretfs/secretfs/backend/secret"
 	"github.com/secretfs/secretfs/backend/sops/keys"
 )
@@ -14,7 +15,7 @@ import (
 func solve(ctx context.Context, q *keys.Request) (*secret.Value, error) {
 	key := keyOf(q.Key)
 	if key == nil {
-		return nil, keys.Refuse(backend.ErrUnsupported, "no cloud or Vault master key has the type %q", q.Key.Type)
+		return nil, helper.Refuse(backend.ErrUnsupported, "no cloud or Vault master key has the type %q", q.Key.Type)
 	}
 	answer, err := keyservice.Server{}.Decrypt(ctx, &keyservice.DecryptRequest{Key: key, Ciphertext: []byte(q.Key.Fields["enc"])})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/helper"
 	"github.com/secretfs/secretfs/backend/secret"
 	"github.com/secretfs/secretfs/backend/sops/keys"
 	"github.com/secretfs/secretfs/fs/mount"
@@ -16,7 +17,7 @@ func runHelper(args []string) int {
 	if len(args) != 1 {
 		return report(os.Stderr, exitWith(exitUsage, errors.New("a helper is started by secretfs mount")), "")
 	}
-	conn, err := keys.HelperConn()
+	conn, err := helper.Conn()
 	if err == nil {
 		err = keys.Serve(args[0], conn)
 	}
@@ -31,10 +32,10 @@ func runBecome(args []string) int {
 		return report(os.Stderr, exitWith(exitUsage, errors.New("a helper is started by secretfs mount")), "")
 	}
 	failed := mount.Become(args[0], args[1:])
-	conn, err := keys.HelperConn()
+	conn, err := helper.Conn()
 	if err == nil {
-		err = keys.Answer(conn, func(context.Context, *keys.Request) (*secret.Value, error) {
-			return nil, keys.Refuse(backend.ErrUnavailable, "starting a helper: %v", failed)
+		err = helper.Answer(conn, func(context.Context, *helper.Question) (*secret.Value, error) {
+			return nil, helper.Refuse(backend.ErrUnavailable, "starting a helper: %v", failed)
 		})
 	}
 	return report(os.Stderr, classify(errors.Join(failed, err)), "")

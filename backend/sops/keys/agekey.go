@@ -10,6 +10,7 @@ import (
 	"filippo.io/age/armor"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/helper"
 	"github.com/secretfs/secretfs/backend/secret"
 )
 
@@ -31,11 +32,11 @@ func (h *hand) openAge(_ context.Context, k MasterKey) (*secret.Value, error) {
 	case err == nil:
 		return v, nil
 	case owner != nil:
-		return nil, Refuse(backend.ErrRejected, "%s is the key for %s and does not open its entry: the entry is damaged or was made for another key", owner.origin, k)
+		return nil, helper.Refuse(backend.ErrRejected, "%s is the key for %s and does not open its entry: the entry is damaged or was made for another key", owner.origin, k)
 	case errors.As(err, new(*age.NoIdentityMatchError)):
 		return nil, errNoMatch
 	default:
-		return nil, Refuse(backend.ErrRejected, "the entry of %s is damaged", k)
+		return nil, helper.Refuse(backend.ErrRejected, "the entry of %s is damaged", k)
 	}
 }
 

@@ -3,7 +3,6 @@ package keys
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/helper"
 	"github.com/secretfs/secretfs/backend/secret"
 )
 
@@ -56,43 +56,26 @@ func (r *Ring) askCloud(ctx context.Context, k MasterKey) (*secret.Value, error)
 // ask puts one request to a new helper.
 func (r *Ring) ask(ctx context.Context, call backend.HelperCall, q *Request) (*secret.Value, error) {
 	kind := call.Kind
-	if r.run == nil {
-		return nil, Refuse(backend.ErrLocked, "%s needs the helper %q, and none is configured", q.Key, kind)
+	if r.start == nil {
+		return nil, helper.Refuse(backend.ErrLocked, "%s needs the helper %q, and none is configured", q.Key, kind)
 	}
 	ctx, cancel := context.WithTimeout(ctx, helperTime)
 	defer cancel()
-	deadline, _ := ctx.Deadline()
-	q.Milliseconds = time.Until(deadline).Milliseconds()
-
-	v, err := exchange(ctx, r.run, call, q)
-	told := (*failure)(nil)
+	ask := helper.Ask{Call: call, Body: q, Limit: shareLen}
+	v, err := ask.Exchange(ctx, r.start)
 	switch {
+	case err == nil && v.Len() == 0:
+		v.Destroy()
+		return nil, helper.Refuse(backend.ErrUnavailable, "%s: the helper %q gave a data key of 0 bytes", q.Key, kind)
 	case err == nil:
 		return v, nil
-	case errors.As(err, &told):
+	case ctx.Err() != nil, errors.Is(err, backend.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
+		return nil, helper.Refuse(backend.ErrTimeout, "%s: the helper %q gave no answer before the deadline", q.Key, kind)
+	case errors.As(err, new(*helper.Failure)):
 		return nil, err
-	case ctx.Err() != nil:
-		return nil, Refuse(backend.ErrTimeout, "%s: the helper %q gave no answer before the deadline", q.Key, kind)
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, Refuse(backend.ErrLocked, "%s needs the helper %q: %v", q.Key, kind, err)
+		return nil, helper.Refuse(backend.ErrLocked, "%s needs the helper %q: %v", q.Key, kind, err)
 	default:
-		return nil, Refuse(backend.ErrUnavailable, "%s: asking the helper %q: %v", q.Key, kind, err)
+		return nil, helper.Refuse(backend.ErrUnavailable, "%s: asking the helper %q: %v", q.Key, kind, err)
 	}
-}
-
-func exchange(ctx context.Context, run Runner, call backend.HelperCall, q *Request) (*secret.Value, error) {
-	conn, err := run.Run(ctx, call)
-	if err != nil {
-		return nil, fmt.Errorf("starting it: %w", err)
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Now()) })()
-	if err := writeRequest(conn, q); err != nil {
-		return nil, fmt.Errorf("sending the request: %w", err)
-	}
-	v, err := readAnswer(conn)
-	if err != nil && !errors.As(err, new(*failure)) {
-		return nil, fmt.Errorf("reading the answer: %w", err)
-	}
-	return v, err
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/helper"
 	"github.com/secretfs/secretfs/backend/secret"
 )
 
@@ -38,7 +39,7 @@ func (r *Ring) askPlugin(h *hand, named bool) opener {
 		case 1:
 			return nil, causes[0]
 		}
-		return nil, Refuse(worst(causes), "%s", sentence(nil, causes, nil))
+		return nil, helper.Refuse(worst(causes), "%s", sentence(nil, causes, nil))
 	}
 }
 

@@ -2,33 +2,14 @@ package keys
 
 import (
 	"errors"
-	"fmt"
-	"strings"
-	"unicode"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/helper"
 )
 
 // errNoMatch says that an identity and a master key have nothing to do with
 // each other. It is no failure: the next one is tried.
-var errNoMatch = errors.New("no identity matches")
-
-// A failure is a sentence and its kind, one of the sentinels of package
-// backend. It wraps no error of a library, because those may quote key material.
-type failure struct {
-	kind error
-	text string
-}
-
-func (f *failure) Error() string { return f.text }
-
-func (f *failure) Unwrap() error { return f.kind }
-
-// Refuse makes the error that a Solver answers with: kind is a sentinel of
-// package backend, the rest a sentence without any secret.
-func Refuse(kind error, format string, args ...any) error {
-	return &failure{kind, fmt.Sprintf(format, args...)}
-}
+var errNoMatch = helper.ErrNotMine
 
 // severity orders kinds. What may heal by itself wins, so that the resolver
 // tries again; a refused key says more than a missing one.
@@ -52,19 +33,4 @@ func worst(errs []error) error {
 		}
 	}
 	return backend.ErrLocked
-}
-
-// printable makes text from a file or another program fit for one line of a
-// log: no control characters, at most n characters.
-func printable(s string, n int) string {
-	s = strings.Map(func(c rune) rune {
-		if !unicode.IsPrint(c) {
-			return ' '
-		}
-		return c
-	}, strings.TrimSpace(s))
-	if r := []rune(s); len(r) > n {
-		return string(r[:n]) + "…"
-	}
-	return s
 }

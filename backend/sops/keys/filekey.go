@@ -10,6 +10,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/helper"
 	"github.com/secretfs/secretfs/backend/secret"
 )
 
@@ -33,7 +34,7 @@ func (r *Ring) FileKey(ctx context.Context, header []byte) (*secret.Value, error
 	case err == nil:
 		return secret.From(key)
 	case !errors.As(err, &none):
-		return nil, Refuse(backend.ErrCorrupt, "the header is damaged or forged")
+		return nil, helper.Refuse(backend.ErrCorrupt, "the header is damaged or forged")
 	}
 	v, err := r.askPlugin(h, false)(ctx, MasterKey{
 		Type: Age, Fields: map[string]string{"recipient": "the file key", headerField: string(header)},
@@ -43,9 +44,9 @@ func (r *Ring) FileKey(ctx context.Context, header []byte) (*secret.Value, error
 		v.Destroy()
 		return nil, fmt.Errorf("recovering the file key: %w", ctx.Err())
 	case errors.Is(err, errNoMatch):
-		return nil, Refuse(backend.ErrLocked, "%s", sentence([]string{h.unmatched(none.StanzaTypes)}, nil, h.problems))
+		return nil, helper.Refuse(backend.ErrLocked, "%s", sentence([]string{h.unmatched(none.StanzaTypes)}, nil, h.problems))
 	case err != nil:
-		return nil, Refuse(worst([]error{err}), "%s", sentence(nil, []error{err}, h.problems))
+		return nil, helper.Refuse(worst([]error{err}), "%s", sentence(nil, []error{err}, h.problems))
 	}
 	return v, nil
 }
@@ -60,7 +61,7 @@ func (h *hand) unmatched(types []string) string {
 	var names []string
 	for _, t := range slices.Compact(types) {
 		if !strings.HasSuffix(t, "-grease") { // noise that some clients add on purpose
-			names = append(names, printable(t, maxName))
+			names = append(names, helper.Printable(t, maxName))
 		}
 	}
 	const most = 5

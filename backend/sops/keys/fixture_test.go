@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/secretfs/secretfs/backend/helper"
 	"github.com/secretfs/secretfs/backend/sops/keys"
 	"github.com/secretfs/secretfs/backend/sops/keys/keystest"
 )
@@ -57,8 +58,8 @@ func sshKey(t testing.TB, args ...string) (path, public string) {
 	return path, strings.TrimSpace(string(line))
 }
 
-func newRing(t testing.TB, cfg keys.Config, run keys.Runner) *keys.Ring {
-	r := keys.New(cfg, run)
+func newRing(t testing.TB, cfg keys.Config, start helper.Starter) *keys.Ring {
+	r := keys.New(cfg, start)
 	t.Cleanup(func() { r.Close() })
 	return r
 }

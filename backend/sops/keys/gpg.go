@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/helper"
 	"github.com/secretfs/secretfs/backend/secret"
 )
 
@@ -28,7 +29,7 @@ const (
 // a session of its own, as after any use of gpg.
 func solveGPG(ctx context.Context, q *Request) (*secret.Value, error) {
 	if _, err := os.Stat(q.GnupgHome); err != nil {
-		return nil, Refuse(backend.ErrLocked, "%s: GnuPG home %s: %v", q.Key, q.GnupgHome, bare(err))
+		return nil, helper.Refuse(backend.ErrLocked, "%s: GnuPG home %s: %v", q.Key, q.GnupgHome, bare(err))
 	}
 	program := q.GnupgProgram
 	if program == "" {
@@ -46,7 +47,7 @@ func solveGPG(ctx context.Context, q *Request) (*secret.Value, error) {
 		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, Refuse(backend.ErrLocked, "%s: running gpg: %v", q.Key, err)
+		return nil, helper.Refuse(backend.ErrLocked, "%s: running gpg: %v", q.Key, err)
 	}
 	v, readErr := readShare(out)
 	out.Close()
@@ -62,15 +63,15 @@ func solveGPG(ctx context.Context, q *Request) (*secret.Value, error) {
 func gpgFailure(q *Request, status []byte) error {
 	switch code := pkdecryptCode(status); {
 	case code == gpgBadPassphrase:
-		return Refuse(backend.ErrRejected, "%s: gpg-agent was given a wrong passphrase", q.Key)
+		return helper.Refuse(backend.ErrRejected, "%s: gpg-agent was given a wrong passphrase", q.Key)
 	case code == gpgNoPinentry, code == gpgCanceled, code == gpgNoPassphrase:
-		return Refuse(backend.ErrLocked, "%s: the key in %s is protected by a passphrase that gpg-agent does not hold, and nobody is there to type it", q.Key, q.GnupgHome)
+		return helper.Refuse(backend.ErrLocked, "%s: the key in %s is protected by a passphrase that gpg-agent does not hold, and nobody is there to type it", q.Key, q.GnupgHome)
 	case statusHas(status, "NO_SECKEY"):
-		return Refuse(backend.ErrLocked, "%s: no secret key for it in the GnuPG home %s", q.Key, q.GnupgHome)
+		return helper.Refuse(backend.ErrLocked, "%s: no secret key for it in the GnuPG home %s", q.Key, q.GnupgHome)
 	case statusHas(status, "NODATA"), statusHas(status, "BADMDC"), statusHas(status, "DECRYPTION_OKAY"):
-		return Refuse(backend.ErrRejected, "%s: gpg says that its entry is damaged", q.Key)
+		return helper.Refuse(backend.ErrRejected, "%s: gpg says that its entry is damaged", q.Key)
 	}
-	return Refuse(backend.ErrRejected, "%s: %s", q.Key, lastWords(status))
+	return helper.Refuse(backend.ErrRejected, "%s: %s", q.Key, lastWords(status))
 }
 
 var pkdecryptFailed = regexp.MustCompile(`(?m)^\[GNUPG:\] ERROR pkdecrypt_failed (\d+)`)
@@ -98,7 +99,7 @@ func lastWords(status []byte) string {
 	words := "gpg gave no data key and no reason"
 	for line := range bytes.Lines(status) {
 		if bytes.HasPrefix(line, []byte("gpg: ")) {
-			words = printable(string(line), 200)
+			words = helper.Printable(string(line), 200)
 		}
 	}
 	return words

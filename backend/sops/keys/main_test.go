@@ -12,6 +12,8 @@ import (
 	"filippo.io/age"
 	"filippo.io/age/plugin"
 
+	"github.com/secretfs/secretfs/backend/helper"
+	"github.com/secretfs/secretfs/backend/helper/helpertest"
 	"github.com/secretfs/secretfs/backend/sops/keys"
 )
 
@@ -35,26 +37,26 @@ func TestMain(m *testing.M) {
 }
 
 func helperMain(kind string) error {
-	conn, err := keys.HelperConn()
+	conn, err := helper.Conn()
 	if err != nil {
 		return err
 	}
 	return keys.Serve(kind, conn)
 }
 
-// helpers is a Runner that starts this binary.
-func helpers(env ...string) keys.Exec {
+// helpers starts this binary.
+func helpers(env ...string) helper.Starter {
 	self, err := os.Executable()
 	if err != nil {
 		panic(err)
 	}
-	return keys.Exec{
+	return helpertest.Exec{
 		Commands: map[string][]string{
 			keys.KindGPG:    {self, "helper", keys.KindGPG},
 			keys.KindPlugin: {self, "helper", keys.KindPlugin},
 		},
 		Env: append([]string{"PATH=" + os.Getenv("PATH")}, env...),
-	}
+	}.Run
 }
 
 func pluginMain() int {

@@ -1,13 +1,17 @@
 package keys
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/secretfs/secretfs/backend/helper"
+)
 
 // maxName keeps ssh-rsa and post-quantum recipients, of up to 2 kB, readable.
 const maxName = 80
 
 // String names the master key as a person knows it: the age recipient, the
 // OpenPGP fingerprint, the ARN, the URL. It never holds the encrypted data key.
-func (k MasterKey) String() string { return printable(k.name(), maxName) }
+func (k MasterKey) String() string { return helper.Printable(k.name(), maxName) }
 
 func (k MasterKey) name() string {
 	f := k.Fields

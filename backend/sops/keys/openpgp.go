@@ -11,6 +11,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/helper"
 	"github.com/secretfs/secretfs/backend/secret"
 )
 
@@ -32,7 +33,7 @@ func (h *hand) openPGP(_ context.Context, k MasterKey) (*secret.Value, error) {
 	case err == nil:
 		return v, nil
 	case ring.matched:
-		return nil, Refuse(backend.ErrRejected, "an ssh RSA key is the key for %s and does not open its entry, which is damaged", k)
+		return nil, helper.Refuse(backend.ErrRejected, "an ssh RSA key is the key for %s and does not open its entry, which is damaged", k)
 	default:
 		return nil, errNoMatch
 	}

@@ -9,6 +9,7 @@ import (
 	"filippo.io/age/plugin"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/helper"
 	"github.com/secretfs/secretfs/backend/secret"
 )
 
@@ -32,14 +33,14 @@ func solvePlugin(_ context.Context, q *Request) (*secret.Value, error) {
 	if len(causes) == 0 {
 		return nil, errNoMatch
 	}
-	return nil, Refuse(worst(causes), "%s", sentence(nil, causes, nil))
+	return nil, helper.Refuse(worst(causes), "%s", sentence(nil, causes, nil))
 }
 
 func unwrapByPlugin(k MasterKey, encoding string) (*secret.Value, error) {
 	asked := ""
 	id, err := plugin.NewIdentity(encoding, silentUI(&asked))
 	if err != nil {
-		return nil, Refuse(backend.ErrLocked, "%s: malformed plugin identity", k)
+		return nil, helper.Refuse(backend.ErrLocked, "%s: malformed plugin identity", k)
 	}
 	v, err := k.open([]age.Identity{id})
 	missing, noMatch := (*plugin.NotFoundError)(nil), (*age.NoIdentityMatchError)(nil)
@@ -47,13 +48,13 @@ func unwrapByPlugin(k MasterKey, encoding string) (*secret.Value, error) {
 	case err == nil:
 		return v, nil
 	case asked != "":
-		return nil, Refuse(backend.ErrLocked, "%s: age-plugin-%s asks %q, and nobody is there to answer", k, id.Name(), asked)
+		return nil, helper.Refuse(backend.ErrLocked, "%s: age-plugin-%s asks %q, and nobody is there to answer", k, id.Name(), asked)
 	case errors.As(err, &missing):
-		return nil, Refuse(backend.ErrLocked, "%s: age-plugin-%s is neither in plugins_path nor in PATH", k, id.Name())
+		return nil, helper.Refuse(backend.ErrLocked, "%s: age-plugin-%s is neither in plugins_path nor in PATH", k, id.Name())
 	case errors.As(err, &noMatch):
 		return nil, errNoMatch
 	default:
-		return nil, Refuse(backend.ErrRejected, "%s: %s", k, printable(err.Error(), 200))
+		return nil, helper.Refuse(backend.ErrRejected, "%s: %s", k, helper.Printable(err.Error(), 200))
 	}
 }
 
@@ -61,7 +62,7 @@ func unwrapByPlugin(k MasterKey, encoding string) (*secret.Value, error) {
 // plugin that only says "touch your key" can still be satisfied.
 func silentUI(asked *string) *plugin.ClientUI {
 	refuse := func(question string) error {
-		*asked = printable(question, 100)
+		*asked = helper.Printable(question, 100)
 		return errors.New("nobody is there to answer")
 	}
 	return &plugin.ClientUI{

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
+	"github.com/secretfs/secretfs/backend/helper"
 	"github.com/secretfs/secretfs/backend/secret"
 )
 
@@ -18,8 +19,8 @@ import (
 // and cannot wipe them; secret.Harden is the net under them. The text of the key
 // files is read into locked memory and wiped at once.
 type Ring struct {
-	cfg Config
-	run Runner
+	cfg   Config
+	start helper.Starter
 
 	mu     sync.Mutex
 	files  []*keyFile
@@ -34,11 +35,11 @@ type hand struct {
 	problems []string
 }
 
-// New makes a Ring. It reads nothing yet: key files may appear later. run starts
+// New makes a Ring. It reads nothing yet: key files may appear later. start starts
 // the helpers for gpg, age plugins and cloud keys; where nil, none of those open
 // anything.
-func New(cfg Config, run Runner) *Ring {
-	r := &Ring{cfg: cfg, run: run}
+func New(cfg Config, start helper.Starter) *Ring {
+	r := &Ring{cfg: cfg, start: start}
 	for _, path := range cfg.files() {
 		r.files = append(r.files, &keyFile{path: path})
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/getsops/sops/v3/shamir"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/helper"
 	"github.com/secretfs/secretfs/backend/secret"
 )
 
@@ -32,10 +33,10 @@ func newSearch(m Metadata) (*search, error) {
 		s.need = len(s.groups)
 	}
 	if len(s.groups) == 0 {
-		return nil, Refuse(backend.ErrCorrupt, "the sops section names no master key")
+		return nil, helper.Refuse(backend.ErrCorrupt, "the sops section names no master key")
 	}
 	if s.need < 1 || s.need > len(s.groups) || s.need == 1 && len(s.groups) > 1 {
-		return nil, Refuse(backend.ErrCorrupt, "shamir_threshold is %d, expected 2 to %d, the number of key groups", s.need, len(s.groups))
+		return nil, helper.Refuse(backend.ErrCorrupt, "shamir_threshold is %d, expected 2 to %d, the number of key groups", s.need, len(s.groups))
 	}
 	return s, nil
 }
@@ -97,7 +98,7 @@ func (s *search) note(k MasterKey, err error) {
 
 func (s *search) interrupted(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return Refuse(backend.ErrTimeout, "%s", sentence([]string{"no data key before the deadline"}, s.causes, nil))
+		return helper.Refuse(backend.ErrTimeout, "%s", sentence([]string{"no data key before the deadline"}, s.causes, nil))
 	}
 	return fmt.Errorf("recovering the data key: %w", err)
 }
@@ -110,7 +111,7 @@ func (s *search) combine(h *hand) (*secret.Value, error) {
 	if len(s.groups) == 1 {
 		v := s.shares[0]
 		if v.Len() != dataKeyLen {
-			return nil, Refuse(backend.ErrCorrupt, "the data key has %d bytes, expected %d", v.Len(), dataKeyLen)
+			return nil, helper.Refuse(backend.ErrCorrupt, "the data key has %d bytes, expected %d", v.Len(), dataKeyLen)
 		}
 		s.shares[0] = nil
 		return v, nil
@@ -121,13 +122,13 @@ func (s *search) combine(h *hand) (*secret.Value, error) {
 			continue
 		}
 		if v.Len() != shareLen {
-			return nil, Refuse(backend.ErrCorrupt, "the share of a key group has %d bytes, expected %d", v.Len(), shareLen)
+			return nil, helper.Refuse(backend.ErrCorrupt, "the share of a key group has %d bytes, expected %d", v.Len(), shareLen)
 		}
 		parts = append(parts, v.Bytes())
 	}
 	key, err := shamir.Combine(parts)
 	if err != nil {
-		return nil, Refuse(backend.ErrCorrupt, "the shares of the key groups do not fit together")
+		return nil, helper.Refuse(backend.ErrCorrupt, "the shares of the key groups do not fit together")
 	}
 	return secret.From(key)
 }
@@ -145,7 +146,7 @@ func (s *search) explain(h *hand) error {
 	if who := recipients(s.unmatched()); who != "" {
 		parts = append(parts, lead+who)
 	}
-	return Refuse(worst(s.causes), "%s", sentence(parts, s.causes, h.problems))
+	return helper.Refuse(worst(s.causes), "%s", sentence(parts, s.causes, h.problems))
 }
 
 // unmatched are the master keys of the closed groups that nothing was tried on.

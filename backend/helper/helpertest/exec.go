@@ -1,4 +1,5 @@
-package keys
+// Package helpertest starts helpers for the tests of those who ask them.
+package helpertest
 
 import (
 	"context"
@@ -15,8 +16,8 @@ import (
 	"github.com/secretfs/secretfs/backend"
 )
 
-// Exec is a Runner that starts helpers itself and as this process's own user,
-// for tests. What a mount does is in fs/mount.
+// Exec starts helpers as this process's own user. What a mount does is in
+// fs/mount.
 type Exec struct {
 	// Commands are the command lines by kind, the program first.
 	Commands map[string][]string
@@ -24,7 +25,7 @@ type Exec struct {
 	Env []string
 }
 
-// Run implements Runner. The helper leads a process group, which is killed when
+// Run is a helper.Starter. The helper leads a process group, which is killed when
 // the connection is closed.
 func (e Exec) Run(_ context.Context, call backend.HelperCall) (net.Conn, error) {
 	argv := e.Commands[call.Kind]
@@ -41,8 +42,8 @@ func (e Exec) Run(_ context.Context, call backend.HelperCall) (net.Conn, error) 
 		cmd.Env = os.Environ()
 	}
 	cmd.Env = append(cmd.Env[:len(cmd.Env):len(cmd.Env)], call.Env...)
-	cmd.ExtraFiles = []*os.File{theirs} // becomes HelperFD
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.ExtraFiles = []*os.File{theirs} // becomes helper.FD
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		ours.Close()
 		return nil, err

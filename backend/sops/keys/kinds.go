@@ -1,0 +1,8 @@
+package keys
+
+// The kinds of helper.
+const (
+	KindGPG    = "gpg"    // runs gpg
+	KindPlugin = "plugin" // runs age plugins
+	KindKeys   = "keys"   // the program secretfs-keys
+)

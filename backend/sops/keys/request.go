@@ -1,0 +1,12 @@
+package keys
+
+// A Request is what a helper is told: one master key and where to find what
+// opens it. The answer is the data key.
+type Request struct {
+	Key MasterKey `json:"key"`
+	// Identities are AGE-PLUGIN-… lines, for KindPlugin.
+	Identities   []string `json:"identities,omitempty"`
+	PluginsPath  string   `json:"plugins_path,omitempty"`
+	GnupgHome    string   `json:"gnupg_home,omitempty"`
+	GnupgProgram string   `json:"gnupg_program,omitempty"`
+}
