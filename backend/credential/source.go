@@ -36,8 +36,10 @@ type Source struct {
 	Name string
 	// Key picks a line of a File; empty for the whole.
 	Key string
-	// Argv is a Command, which no shell sees.
+	// Argv is a Command, which no shell sees, and User as whom it runs; nobody in
+	// particular where empty.
 	Argv []string
+	User string
 }
 
 // Given says that there is such a credential.
@@ -75,7 +77,7 @@ func Decode(f conf.Fields, key, dir string) Source {
 		f.Addf(key, "want %s: what is written here would be readable in the Nix store, in backups and for whoever may read the policy", wanted)
 		return s
 	}
-	m := f.Map(key, "file", "key", "credential", "secret", "command", "ask")
+	m := f.Map(key, "file", "key", "credential", "secret", "command", "user", "ask")
 	given := make([]string, 0, 2)
 	for _, link := range links {
 		if m.Get(link.key) != nil {
@@ -89,6 +91,9 @@ func Decode(f conf.Fields, key, dir string) Source {
 	}
 	if m.Get("key") != nil && s.Kind != File {
 		m.Addf("key", "has a meaning together with file only")
+	}
+	if m.Get("user") != nil && s.Kind != Command {
+		m.Addf("user", "has a meaning together with command only")
 	}
 	s.fill(m, dir)
 	return s
@@ -126,6 +131,7 @@ func (s *Source) fill(m conf.Fields, dir string) {
 			m.Addf("command", "want a program and its arguments, as a list")
 			s.Argv = []string{""}
 		}
+		s.User = m.Account("user")
 	case Ask:
 		if !m.Bool("ask", true) {
 			m.Addf("ask", "want true; leave the credential out to have none")

@@ -23,6 +23,8 @@ func TestDecode(t *testing.T) {
 		"{credential: bw-password}":    {Kind: Systemd, Name: "bw-password"},
 		"{secret: /bw/password}":       {Kind: Secret, Name: "bw/password"},
 		"{command: [pass, show, bw]}":  {Kind: Command, Argv: []string{"pass", "show", "bw"}},
+		"{command: [x], user: joe}":    {Kind: Command, Argv: []string{"x"}, User: "joe"},
+		"{command: [x], user: 1000}":   {Kind: Command, Argv: []string{"x"}, User: "1000"},
 		"{ask: true}":                  {Kind: Ask},
 	} {
 		want.Field = "password"
@@ -34,14 +36,16 @@ func TestDecode(t *testing.T) {
 
 func TestDecodeRefuses(t *testing.T) {
 	for text, want := range map[string]string{
-		"hunter2":                 "p.yaml:1:11: password: want {file: …}, {credential: …}, {secret: …}, {command: […]}, {ask: true}: what is written here would be readable in the Nix store",
-		"{}":                      "have none",
-		"{file: a, ask: true}":    "have file and ask",
-		"{credential: x, key: y}": "has a meaning together with file only",
-		"{credential: ../x}":      "want the name of a credential",
-		"{command: []}":           "want a program and its arguments",
-		"{ask: false}":            "leave the credential out",
-		"{fiel: x}":               `did you mean "file"?`,
+		"hunter2":                   "p.yaml:1:11: password: want {file: …}, {credential: …}, {secret: …}, {command: […]}, {ask: true}: what is written here would be readable in the Nix store",
+		"{}":                        "have none",
+		"{file: a, ask: true}":      "have file and ask",
+		"{credential: x, key: y}":   "has a meaning together with file only",
+		"{file: x, user: joe}":      "has a meaning together with command only",
+		"{command: [x], user: a:b}": "no user can be called",
+		"{credential: ../x}":        "want the name of a credential",
+		"{command: []}":             "want a program and its arguments",
+		"{ask: false}":              "leave the credential out",
+		"{fiel: x}":                 `did you mean "file"?`,
 	} {
 		_, err := decode(t, text)
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -48,24 +48,8 @@ func Decode(n *conf.Node, dir string, report *conf.Problems) any {
 	if vault.Get("addresses") != nil {
 		s.Keys.VaultAddresses = append([]string{}, vault.Texts("addresses", checkVaultAddress)...)
 	}
-	s.Keys.HelperUser = helperUser(f.Map("helpers", "user"))
+	s.Keys.HelperUser = f.Map("helpers", "user").Account("user")
 	return s
-}
-
-// helperUser reads a name or a number.
-func helperUser(f conf.Fields) string {
-	n := f.Get("user")
-	if n == nil {
-		return ""
-	}
-	if n.Kind == conf.Number && strings.Trim(n.Text, "0123456789") == "" {
-		return n.Text
-	}
-	user := f.Required("user")
-	if strings.ContainsAny(user, ":/\n\x00") || len(user) > 256 {
-		f.Addf("user", "no user can be called %q", user)
-	}
-	return user
 }
 
 // checkVaultAddress says what is wrong with an address. Others could mean

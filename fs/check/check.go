@@ -58,7 +58,7 @@ func (r *Report) sort() {
 // user, no mountpoint.
 func Static(ctx context.Context, cfg *Config) (*Report, error) {
 	var r Report
-	set, err := open(cfg, noHelper)
+	set, err := open(cfg, noHelper, noCredential)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func Static(ctx context.Context, cfg *Config) (*Report, error) {
 // serving need: files, keys, users, groups, executables, the mountpoint.
 func Machine(ctx context.Context, cfg *Config) (*Report, error) {
 	var r Report
-	set, err := open(cfg, noHelper)
+	set, err := open(cfg, noHelper, noCredential)
 	if err != nil {
 		return nil, err
 	}
@@ -94,11 +94,11 @@ func Machine(ctx context.Context, cfg *Config) (*Report, error) {
 }
 
 // open opens the backends of a policy.
-func open(cfg *Config, helper func(context.Context, backend.HelperCall) (net.Conn, error)) (*backend.Set, error) {
+func open(cfg *Config, helper func(context.Context, backend.HelperCall) (net.Conn, error), get credentialFunc) (*backend.Set, error) {
 	var all []*backend.Resolver
 	for _, b := range cfg.Policy.Backends {
 		opened, err := cfg.Openers[b.Type](b.Config, backend.Env{
-			Name: b.Name, Timeout: b.Timeout, Helper: helper,
+			Name: b.Name, Timeout: b.Timeout, Helper: helper, Credential: get,
 			Timings: backend.Timings{Default: backend.Timing{TTL: b.TTL, MaxStale: b.MaxStale}},
 		})
 		if err != nil {

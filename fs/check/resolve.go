@@ -20,11 +20,13 @@ type Verdict struct {
 // throws the values away. Each is told to tell, in the order of the policy; tell's
 // error ends it.
 func Resolve(ctx context.Context, cfg *Config, tell func(Verdict) error) error {
-	set, err := open(cfg, cfg.Helper)
+	l := lender{cfg: cfg}
+	set, err := open(cfg, cfg.Helper, l.get)
 	if err != nil {
 		return err
 	}
 	defer set.Close()
+	l.set.Store(set)
 	for _, s := range cfg.Policy.Secrets {
 		if err := tell(fetch(ctx, set, s.Backend, s.Key, s.Path)); err != nil {
 			return err

@@ -156,10 +156,10 @@ func (c *child) zombie() bool {
 }
 
 // workerEnv is the little of the environment that a worker needs. Credentials
-// of cloud services in it are for helpers only.
+// of cloud services in it are for helpers only; those of the unit are files.
 func workerEnv() []string {
 	env := []string{"SECRETFS_ROLE=worker", "GODEBUG=" + os.Getenv("GODEBUG")}
-	for _, name := range []string{"PATH", "HOME", "LANG", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "GOMAXPROCS", "GOTRACEBACK"} {
+	for _, name := range []string{"PATH", "HOME", "LANG", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "CREDENTIALS_DIRECTORY", "GOMAXPROCS", "GOTRACEBACK"} {
 		if v, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+v)
 		}

@@ -34,7 +34,7 @@ func (w *worker) backend(spec policy.Backend) (*opened, error) {
 		return nil, errors.New("no driver for type " + spec.Type)
 	}
 	env := backend.Env{
-		Name: spec.Name, Timeout: spec.Timeout, Timings: timings(spec),
+		Name: spec.Name, Timeout: spec.Timeout, Timings: timings(spec), Credential: w.chain(spec.Name).Get,
 		Helper: w.helper(spec.Name), State: w.slot(stateSlot+spec.Name, nil), Log: w.log.With("backend", spec.Name),
 	}
 	defer env.State.Saved.Keys.Destroy()

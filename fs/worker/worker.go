@@ -63,6 +63,7 @@ type worker struct {
 	// logged is the audit section that audit was opened with.
 	logged policy.Audit
 	gate   *gate.Gate
+	gated  chan struct{} // closed when gate is set
 	proc   *caller.Proc
 	fs     *fs.FS
 	conn   *mount.Conn
@@ -82,7 +83,7 @@ type worker struct {
 // Run serves until the mount is gone. The exit code is for the holder: a
 // policy with errors is told apart with errors.As from everything else.
 func Run(cfg Config) error {
-	w := &worker{cfg: cfg, opened: make(map[string]*opened), said: make(map[string]string)}
+	w := &worker{cfg: cfg, gated: make(chan struct{}), opened: make(map[string]*opened), said: make(map[string]string)}
 	w.log = slog.New(slog.NewTextHandler(newQueue(os.Stderr), nil))
 	system := os.Geteuid() == 0
 	if err := secret.Harden(system); err != nil {
@@ -178,6 +179,7 @@ func (w *worker) adopt(in mount.Inherited, view *gate.View) error {
 		return err
 	}
 	w.gate = gate.New(view, w.audit)
+	close(w.gated)
 	w.fs = fs.New(fs.Config{
 		Table: nodes, Gate: w.gate, Proc: w.proc, Store: w.link,
 		Backing: in.Store, Passthrough: w.ground.Agreed.Passthrough(), Holder: w.ground.Holder, Covered: w.ground.Covered, Log: w.log,

@@ -103,6 +103,23 @@ func absolute(path, dir string) string {
 	return filepath.Join(dir, path)
 }
 
+// Account reads a user as whom something is to run, by name or number; it is ""
+// where key is not given.
+func (f Fields) Account(key string) string {
+	n := f.Get(key)
+	if n == nil {
+		return ""
+	}
+	if n.Kind == Number && strings.Trim(n.Text, "0123456789") == "" {
+		return strings.Clone(n.Text)
+	}
+	user := f.Required(key)
+	if strings.ContainsAny(user, ":/\n\x00") || len(user) > 256 {
+		f.Addf(key, "no user can be called %q", user)
+	}
+	return strings.Clone(user)
+}
+
 // Bool reads true or false.
 func (f Fields) Bool(key string, fallback bool) bool {
 	if n := f.Get(key); n.is(Bool, f.problems) {

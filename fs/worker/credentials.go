@@ -1,0 +1,37 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/secret"
+	"github.com/secretfs/secretfs/fs"
+	"github.com/secretfs/secretfs/fs/credentials"
+)
+
+// chain gets the credentials of the backend of that name.
+func (w *worker) chain(name string) *credentials.Chain {
+	return &credentials.Chain{
+		Mount: w.ground.Mount, Directory: os.Getenv("CREDENTIALS_DIRECTORY"),
+		Secret: func(ctx context.Context, path string) (*secret.Value, error) { return w.own(ctx, path, name) },
+	}
+}
+
+// own reads a secret of the policy that opens the backend of that name. Before
+// the gate is there nothing can be recorded, so nothing is read.
+func (w *worker) own(ctx context.Context, path, opens string) (*secret.Value, error) {
+	select {
+	case <-w.gated:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("secretfs has not begun to serve: %w", backend.ErrTimeout)
+	}
+	s, err := w.gate.Own(ctx, path, opens, func(err error) string { return unix.ErrnoName(fs.Errno(err)) })
+	if err != nil {
+		return nil, err
+	}
+	return s.Value, nil
+}
