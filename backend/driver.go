@@ -81,8 +81,8 @@ type Env struct {
 	// run.
 	Helper func(ctx context.Context, call HelperCall) (net.Conn, error)
 	State  Slot
-	// Disk is this backend's part of the state directory; nil where the policy
-	// names none.
+	// Disk is this backend's part of the state directory; nil for `secretfs
+	// check`, and where the policy.Driver of its type does not say Disk.
 	Disk Store
 	Log  *slog.Logger
 }

@@ -17,6 +17,10 @@ type Driver struct {
 	// TTL is the default of `ttl:`, which has a meaning for a backend that has
 	// to be asked; 0 for one that notices changes by itself.
 	TTL time.Duration
+	// Disk says that a backend of this type keeps ciphertext of its own in the
+	// state directory (backend.Env.Disk), so that it serves without its server
+	// after a reboot.
+	Disk bool
 	// SecretKeys are the keys that entries of `secrets:` in such a backend may
 	// have beside those of every secret.
 	SecretKeys []string
@@ -39,6 +43,7 @@ type Env struct {
 	Mount     string // "/run/secrets"
 	Control   string // "/run/secretfs/control.sock"
 	AuditFile string // "/var/log/secretfs/audit.jsonl"
+	State     string // "/var/lib/secretfs"
 	// Owner and Group own what the policy gives to nobody, by name or
 	// number; "root". A mount for one user needs that user's.
 	Owner, Group string

@@ -15,6 +15,7 @@ const (
 	defaultMount    = "/run/secrets"
 	defaultControl  = "/run/secretfs/control.sock"
 	defaultAudit    = "/var/log/secretfs/audit.jsonl"
+	defaultState    = "/var/lib/secretfs"
 	defaultLinger   = 30 * time.Second
 	defaultInterval = time.Second
 	defaultTimeout  = 5 * time.Second
@@ -27,7 +28,7 @@ const (
 
 // The keys of the top level and of its sections.
 var (
-	topKeys   = []string{"mount", "control", "defaults", "audit", "linger", "backends", "secrets", "directories", "templates"}
+	topKeys   = []string{"mount", "control", "state", "defaults", "audit", "linger", "backends", "secrets", "directories", "templates"}
 	auditKeys = []string{"file", "sync", "interval", "journal"}
 )
 
@@ -90,7 +91,10 @@ func (p *parser) top(f conf.Fields) {
 	p.policy.Linger = f.Duration("linger", defaultLinger)
 	audit := f.Map("audit", auditKeys...)
 	p.audit(audit)
+	p.policy.State = strings.Clone(f.Path("state", p.dir, cmp.Or(p.env.State, defaultState)))
+	p.policy.KeepsState = f.Get("state") != nil
 	p.outside(f, "control", p.policy.Control)
+	p.outside(f, "state", p.policy.State)
 	p.outside(audit, "file", p.policy.Audit.File)
 	base := &Perm{Owner: cmp.Or(p.env.Owner, rootName), Group: cmp.Or(p.env.Group, rootName), Mode: defaultMode}
 	p.policy.Default = p.perm(f.Map("defaults", permKeys...), base)

@@ -41,6 +41,8 @@ func (p *parser) backend(key conf.Key, n *conf.Node) Backend {
 	b.TTL = p.ttl(f, b.Type, driver.TTL)
 	b.MaxStale = f.Duration("max_stale", defaultMaxStale)
 	b.InFlight = f.Count("in_flight", defaultInFlight)
+	b.Disk = driver.Disk
+	p.policy.KeepsState = p.policy.KeepsState || b.Disk
 	if b.Timeout < time.Millisecond {
 		f.Addf("timeout", "must be at least 1ms")
 	}

@@ -52,6 +52,7 @@ func TestParseExample(t *testing.T) {
 		File:    "/etc/secretfs/policy.yaml",
 		Mount:   "/run/secrets",
 		Control: "/run/secretfs/control.sock",
+		State:   "/var/lib/secretfs",
 		Audit:   policy.Audit{File: "/var/log/secretfs/audit.jsonl", Sync: "interval", Interval: time.Second, Journal: true},
 		Linger:  30 * time.Second,
 		Backends: []policy.Backend{{

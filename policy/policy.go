@@ -16,14 +16,19 @@ import (
 type Policy struct {
 	// File is where it was read from; relative paths in it are relative to
 	// that file's directory and already absolute here.
-	File     string
-	Mount    string
-	Control  string
-	Audit    Audit
-	Linger   time.Duration // how long a backing file outlives its last close
-	Backends []Backend     // sorted by name
-	Secrets  []Secret      // in tree order: by path, name by name
-	Dirs     []Directory   // in tree order
+	File    string
+	Mount   string
+	Control string
+	Audit   Audit
+	// State is the directory for what backends keep over a reboot, which is
+	// ciphertext. KeepsState says that there is something: a backend that does
+	// so, or the policy names the directory.
+	State      string
+	KeepsState bool
+	Linger     time.Duration // how long a backing file outlives its last close
+	Backends   []Backend     // sorted by name
+	Secrets    []Secret      // in tree order: by path, name by name
+	Dirs       []Directory   // in tree order
 	// Default owns the directories that no entry of Dirs is about.
 	Default *Perm
 }
@@ -52,6 +57,8 @@ type Backend struct {
 	TTL      time.Duration // how long a value is served without asking again
 	MaxStale time.Duration // how long the last good version may be served
 	InFlight int           // fetches at a time
+	// Disk says that it keeps something in the state directory.
+	Disk bool
 	// Timings are those of secrets that have their own, by key.
 	Timings  map[string]Timing
 	Settings *conf.Node

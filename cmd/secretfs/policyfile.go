@@ -55,7 +55,8 @@ func policyEnv() policy.Env {
 		state = filepath.Join(home, ".local", "state")
 	}
 	if state != "" {
-		env.AuditFile = filepath.Join(state, "secretfs", "audit.jsonl")
+		env.State = filepath.Join(state, "secretfs")
+		env.AuditFile = filepath.Join(env.State, "audit.jsonl")
 	}
 	return env
 }

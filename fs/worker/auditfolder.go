@@ -6,13 +6,8 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/secretfs/secretfs/fs/mount"
 )
-
-// auditCheck is how often the audit log's folder is looked at.
-const auditCheck = time.Second
 
 // auditFolder makes the audit log's folder if it is missing. Where it cannot be
 // had the first worker refuses to serve; a later one serves without, and refuses
@@ -33,7 +28,7 @@ func (w *worker) auditFolder(dir string) (made bool, err error) {
 // audit log's, which is read-only here. The next worker begins with a look at
 // the machine as it is then.
 func (w *worker) watchAudit(ctx context.Context, dir string) {
-	tick := time.NewTicker(auditCheck)
+	tick := time.NewTicker(folderCheck)
 	defer tick.Stop()
 	for {
 		select {
@@ -42,10 +37,7 @@ func (w *worker) watchAudit(ctx context.Context, dir string) {
 		case <-tick.C:
 		}
 		if w.auditFolderMoved(dir) {
-			w.log.Error("the folder of the audit log has been replaced: giving way to the next worker")
-			time.Sleep(50 * time.Millisecond) // the log has a queue
-			// By a signal, so that it does not count as a fault.
-			_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+			w.giveWay("the folder of the audit log has been replaced")
 		}
 	}
 }

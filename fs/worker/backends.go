@@ -21,12 +21,13 @@ import (
 // An opened backend, with what it was opened from.
 type opened struct {
 	spec     policy.Backend
+	state    string // the state directory, if spec needs one
 	resolver *backend.Resolver
 }
 
 // backend opens one, or goes on with the one that is open.
-func (w *worker) backend(spec policy.Backend) (*opened, error) {
-	if o := w.opened[spec.Name]; o != nil && same(o.spec, spec) {
+func (w *worker) backend(spec policy.Backend, p *policy.Policy) (*opened, error) {
+	if o := w.opened[spec.Name]; o != nil && same(o.spec, spec) && (!spec.Disk || o.state == p.State) {
 		return o, nil
 	}
 	opener := w.cfg.Openers[spec.Type]
@@ -35,7 +36,8 @@ func (w *worker) backend(spec policy.Backend) (*opened, error) {
 	}
 	env := backend.Env{
 		Name: spec.Name, Timeout: spec.Timeout, Timings: timings(spec), Credential: w.chain(spec.Name).Get,
-		Helper: w.helper(spec.Name), State: w.slot(stateSlot+spec.Name, nil), Log: w.log.With("backend", spec.Name),
+		Helper: w.helper(spec.Name), State: w.slot(stateSlot+spec.Name, nil), Disk: w.store(spec, p),
+		Log: w.log.With("backend", spec.Name),
 	}
 	defer env.State.Saved.Keys.Destroy()
 	b, err := opener(spec.Config, env)
@@ -44,7 +46,7 @@ func (w *worker) backend(spec policy.Backend) (*opened, error) {
 	}
 	values := w.slot(valuesSlot+spec.Name, source(spec))
 	defer values.Saved.Keys.Destroy()
-	o := &opened{spec: spec, resolver: backend.New(b, backend.Options{
+	o := &opened{spec: spec, state: p.State, resolver: backend.New(b, backend.Options{
 		Name: spec.Name, Timeout: spec.Timeout, InFlight: spec.InFlight, Timings: env.Timings, Slot: values,
 	})}
 	o.resolver.Notify(func() { w.changes.add(spec.Name) })

@@ -76,7 +76,7 @@ func (w *worker) view(p *policy.Policy) (*gate.View, error) {
 	next := make(map[string]*opened)
 	var resolvers []*backend.Resolver
 	for _, spec := range p.Backends {
-		o, err := w.backend(spec)
+		o, err := w.backend(spec, p)
 		if err != nil {
 			return nil, fmt.Errorf("opening backend %s: %w", spec.Name, err)
 		}
@@ -141,5 +141,6 @@ func (w *worker) reload() error {
 	w.fs.Reconfigured()
 	w.changes.addAll()
 	w.retire(old)
+	w.followState(p)
 	return nil
 }

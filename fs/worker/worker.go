@@ -71,6 +71,7 @@ type worker struct {
 	changes changes
 	said    map[string]string // backend -> error logged last; for the goroutine that tells of changes
 
+	state      stateFolder
 	auditMount int // the mount of the audit log's folder; 0 if there was no folder
 
 	mu        sync.Mutex        // serializes reloads and guards what follows
@@ -151,9 +152,13 @@ func (w *worker) settle(ctx context.Context, p *policy.Policy, system bool) erro
 	if err != nil {
 		return err
 	}
+	w.state = w.stateFolder(p)
 	var writable []string
 	if made {
 		writable = append(writable, logDir)
+	}
+	if w.state.writable && !(made && w.state.path == logDir) {
+		writable = append(writable, w.state.path)
 	}
 	err = mount.LockUp(system, writable)
 	if errors.Is(err, mount.ErrNoSandbox) {
@@ -163,6 +168,7 @@ func (w *worker) settle(ctx context.Context, p *policy.Policy, system bool) erro
 	if made {
 		w.auditMount = mount.At(logDir)
 	}
+	w.state.mount = mount.At(w.state.path)
 	return err
 }
 
@@ -206,6 +212,7 @@ func (w *worker) serve(ctx context.Context) error {
 	go w.changes.run(ctx, w.tell)
 	go w.signals(ctx)
 	go w.mourn(ctx)
+	go w.watchState(ctx)
 	go w.watchAudit(ctx, filepath.Dir(w.gate.View().Policy.Audit.File))
 	go tidy(ctx)
 	server := &control.Server{Handlers: w.handlers()}
