@@ -7,6 +7,7 @@ import (
 
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/helper"
+	"github.com/secretfs/secretfs/backend/program"
 	"github.com/secretfs/secretfs/backend/secret"
 	"github.com/secretfs/secretfs/backend/sops/keys"
 	"github.com/secretfs/secretfs/fs/mount"
@@ -18,7 +19,11 @@ func runHelper(args []string) int {
 		return report(os.Stderr, exitWith(exitUsage, errors.New("a helper is started by secretfs mount")), "")
 	}
 	conn, err := helper.Conn()
-	if err == nil {
+	switch {
+	case err != nil:
+	case args[0] == program.Kind:
+		err = helper.Answer(conn, program.Solve)
+	default:
 		err = keys.Serve(args[0], conn)
 	}
 	return report(os.Stderr, classify(err), "")

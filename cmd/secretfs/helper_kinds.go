@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/secretfs/secretfs/backend/program"
 	"github.com/secretfs/secretfs/backend/sops/keys"
 	"github.com/secretfs/secretfs/fs/mount"
 )
@@ -24,6 +25,8 @@ func helperKind(kind string) mount.HelperKind {
 		return mount.HelperKind{Program: self, Args: []string{"helper", kind}, Daemon: true}
 	case keys.KindPlugin:
 		return mount.HelperKind{Program: self, Args: []string{"helper", kind}, Inherits: forPlugins}
+	case program.Kind:
+		return mount.HelperKind{Program: self, Args: []string{"helper", kind}, Inherits: forPrograms}
 	case keys.KindKeys:
 		return mount.HelperKind{
 			Program: keysProgram(), Inherits: forClouds,
@@ -35,6 +38,12 @@ func helperKind(kind string) mount.HelperKind {
 		}
 	}
 	return mount.HelperKind{}
+}
+
+// forPrograms are those with which password managers find their agents in a
+// user's session.
+func forPrograms(name string) bool {
+	return forPlugins(name) || name == "GNUPGHOME" || name == "PASSWORD_STORE_DIR"
 }
 
 // forPlugins are the variables with which age plugins find tokens and agents,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/credential"
+	"github.com/secretfs/secretfs/backend/program"
 	"github.com/secretfs/secretfs/backend/secret"
 	"github.com/secretfs/secretfs/fs/credentials"
 	"github.com/secretfs/secretfs/policy"
@@ -31,6 +32,9 @@ type lender struct {
 func (l *lender) get(ctx context.Context, s credential.Source) (*secret.Value, error) {
 	c := credentials.Chain{
 		Mount: l.cfg.Policy.Mount, Directory: os.Getenv("CREDENTIALS_DIRECTORY"), Secret: l.secret,
+		Run: func(ctx context.Context, argv []string, user string) (*secret.Value, error) {
+			return program.Run(ctx, l.cfg.Helper, program.Command{Argv: argv, User: user, Max: credentials.MaxLen})
+		},
 		Asked: func(credential.Source) (*secret.Value, error) {
 			return nil, fmt.Errorf("only a running mount is told it: %w", backend.ErrLocked)
 		},

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/program"
 	"github.com/secretfs/secretfs/backend/secret"
 	"github.com/secretfs/secretfs/fs"
 	"github.com/secretfs/secretfs/fs/credentials"
@@ -18,6 +19,9 @@ func (w *worker) chain(name string) *credentials.Chain {
 	return &credentials.Chain{
 		Mount: w.ground.Mount, Directory: os.Getenv("CREDENTIALS_DIRECTORY"),
 		Secret: func(ctx context.Context, path string) (*secret.Value, error) { return w.own(ctx, path, name) },
+		Run: func(ctx context.Context, argv []string, user string) (*secret.Value, error) {
+			return program.Run(ctx, w.helper(name), program.Command{Argv: argv, User: user, Max: credentials.MaxLen})
+		},
 	}
 }
 

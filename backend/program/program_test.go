@@ -1,0 +1,145 @@
+package program
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/helper"
+	"github.com/secretfs/secretfs/backend/helper/helpertest"
+	"github.com/secretfs/secretfs/backend/secret"
+)
+
+// The test binary is the helper too.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "helper" {
+		conn, err := helper.Conn()
+		if err == nil {
+			err = helper.Answer(conn, Solve)
+		}
+		if err != nil {
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func run(t *testing.T, ctx context.Context, c Command) (string, error) {
+	t.Helper()
+	start := helpertest.Exec{Commands: map[string][]string{Kind: {"/proc/self/exe", "helper"}}}
+	v, err := Run(ctx, start.Run, c)
+	defer v.Destroy()
+	return string(v.Bytes()), err
+}
+
+func sh(script string) []string { return []string{"sh", "-c", script} }
+
+func TestRun(t *testing.T) {
+	input, err := secret.From([]byte("typed"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer input.Destroy()
+	for _, c := range []struct {
+		name string
+		Command
+		want string
+	}{
+		{"printed", Command{Argv: []string{"printf", "%s\n", "a  b"}}, "a  b\n"},
+		{"no shell", Command{Argv: []string{"echo", "$HOME", ";", "id"}}, "$HOME ; id\n"},
+		{"nothing", Command{Argv: []string{"true"}}, ""},
+		{"no input", Command{Argv: []string{"cat"}}, ""},
+		{"input", Command{Argv: []string{"cat"}, Input: input}, "typed"},
+		{"env and dir", Command{Argv: sh("echo $X; pwd"), Env: []string{"X=y"}, Dir: "/usr"}, "y\n/usr\n"},
+		{"what it says does not matter", Command{Argv: sh("echo warning >&2; echo out")}, "out\n"},
+		{"as long as may be", Command{Argv: sh("head -c 20000 /dev/zero | tr '\\0' x")}, strings.Repeat("x", 20000)},
+		{"a daemon left behind", Command{Argv: sh("sleep 60 & echo out")}, "out\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.Max = 20000
+			if got, err := run(t, t.Context(), c.Command); err != nil || got != c.want {
+				t.Errorf("got %.80q, %v, want %.80q", got, err, c.want)
+			}
+		})
+	}
+}
+
+func TestRunFails(t *testing.T) {
+	uid := strconv.Itoa(os.Getuid())
+	for _, c := range []struct {
+		name string
+		Command
+		kind error
+		want string
+	}{
+		{"no such program", Command{Argv: []string{"no-such-program"}}, backend.ErrUnavailable, "running no-such-program: there is no such program"},
+		{"no such directory", Command{Argv: []string{"true"}, Dir: "/no/such"}, backend.ErrUnavailable, "no directory to start it in"},
+		{"fails", Command{Argv: sh("echo not found >&2; exit 3")}, backend.ErrUnavailable, "running sh as uid " + uid + ": exit status 3: not found"},
+		{"killed", Command{Argv: sh("kill -9 $$")}, backend.ErrUnavailable, "signal: killed"},
+		{"says its output", Command{Argv: sh("echo hunter2-hunter2; echo bad: hunter2-h >&2; exit 1")}, backend.ErrUnavailable, "exit status 1: (what it said shows a part of a secret)"},
+		{"too long", Command{Argv: []string{"yes"}}, backend.ErrUnsupported, "running yes: it prints more than 20000 bytes"},
+		{"a little too long", Command{Argv: sh("head -c 20001 /dev/zero")}, backend.ErrUnsupported, "it prints more than 20000 bytes"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.Max = 20000
+			_, err := run(t, t.Context(), c.Command)
+			if !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("got %v, want %v with %q in it", err, c.kind, c.want)
+			}
+		})
+	}
+}
+
+// The deadline ends a program and what it has started.
+func TestDeadline(t *testing.T) {
+	pids := t.TempDir() + "/pids"
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	_, err := run(t, ctx, Command{Argv: sh("sleep 60 & echo $! $$ >" + pids + "; wait"), Max: 100})
+	if !errors.Is(err, backend.ErrTimeout) || time.Since(began) > 10*time.Second {
+		t.Errorf("got %v after %v", err, time.Since(began))
+	}
+	b, err := os.ReadFile(pids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range strings.Fields(string(b)) {
+		pid, _ := strconv.Atoi(field)
+		gone := func() bool {
+			stat, _ := os.ReadFile("/proc/" + field + "/stat")
+			return errors.Is(unix.Kill(pid, 0), unix.ESRCH) || strings.Contains(string(stat), ") Z ")
+		}
+		for end := time.Now().Add(5 * time.Second); !gone(); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("process %d lives", pid)
+			}
+		}
+	}
+}
+
+func TestShows(t *testing.T) {
+	for _, c := range []struct {
+		text, secret string
+		want         bool
+	}{
+		{"wrong password", "hunter2", false},
+		{"wrong: hunter2", "hunter2\n", true},
+		{"wrong: correct horse!", "correct horse battery", true},
+		{"a horse is wrong", "correct horse battery", false},
+		{"anything", "", false},
+		{"anything", "\n", false},
+	} {
+		if got := shows(c.text, []byte(c.secret)); got != c.want {
+			t.Errorf("%q in %q: %v", c.secret, c.text, got)
+		}
+	}
+}
