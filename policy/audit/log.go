@@ -50,7 +50,6 @@ type Log struct {
 	sync    syncer
 	stop    chan struct{}
 	running sync.WaitGroup
-	group   group
 
 	mu     sync.Mutex
 	closed bool
@@ -95,19 +94,13 @@ func Open(cfg Config) (*Log, error) {
 	return l, nil
 }
 
-// Append writes r as one line before it returns, and fills in Seq, Prev and, if
-// it is zero, Time. Concurrent ones may share a write(2). An error wraps
-// ErrNotRecorded; nothing of the line is then in the chain, and the next Append
-// tries anew.
+// Append writes r as one line, in one write(2), before it returns, and fills in
+// Seq, Prev and, if it is zero, Time. An error wraps ErrNotRecorded; nothing of
+// the line is then in the chain, and the next Append tries anew.
 func (l *Log) Append(r *Record) error {
-	e := entries.Get().(*entry)
-	e.r = r
-	if l.group.join(e) == leads {
-		l.lead(e)
-	}
-	err := e.err
-	e.r, e.err = nil, nil
-	entries.Put(e)
+	l.mu.Lock()
+	err := l.append(r)
+	l.settle(err)
 	if err == nil && l.cfg.Sync == SyncAlways {
 		err = l.commit(r.Seq)
 	}
@@ -118,16 +111,6 @@ func (l *Log) Append(r *Record) error {
 		l.journal.offer(r)
 	}
 	return nil
-}
-
-// lead writes what waits, own among it.
-func (l *Log) lead(own *entry) {
-	var room [groupMost]*entry
-	l.mu.Lock()
-	batch := l.group.take(room[:0])
-	err := l.appendAll(batch)
-	l.settle(err)
-	l.group.pass(batch, own)
 }
 
 // settle keeps the outcome for Err, unlocks mu and says what there is to say.
@@ -145,62 +128,32 @@ func (l *Log) settle(err error) {
 	}
 }
 
-// appendAll writes batch, as one if that works, else as many of it as do. It
-// returns the last error.
-func (l *Log) appendAll(batch []*entry) error {
-	err := l.append(batch)
-	if err == nil {
-		return nil
-	}
-	var last error
-	for i, e := range batch {
-		if len(batch) > 1 {
-			err = l.append(batch[i : i+1])
-		}
-		if e.err = err; err != nil {
-			last = err
-		}
-	}
-	return last
-}
-
-func (l *Log) append(batch []*entry) error {
+func (l *Log) append(r *Record) error {
 	now := time.Now()
 	if err := l.prepare(now); err != nil {
 		return err
 	}
-	head := l.head
-	l.buf = l.buf[:0]
-	for _, e := range batch {
-		head = l.line(e.r, head, now)
-	}
-	if err := l.write(l.buf); err != nil {
-		return err
-	}
-	l.head = head
-	return nil
-}
-
-// line adds r to buf as the line after head, and returns the head that it is.
-func (l *Log) line(r *Record, head Head, now time.Time) Head {
-	r.Seq, r.Prev = head.Seq+1, head.Hash
+	r.Seq, r.Prev = l.head.Seq+1, l.head.Hash
 	if r.Time.IsZero() {
 		r.Time = now
 	}
-	start := len(l.buf)
-	l.buf = appendLine(l.buf, r)
-	sum := sha256.Sum256(l.buf[start:])
+	l.buf = appendLine(l.buf[:0], r)
+	sum := sha256.Sum256(l.buf)
 	l.buf = append(l.buf, '\n')
-	return Head{Seq: r.Seq, Hash: hex.EncodeToString(sum[:])}
+	if err := l.write(l.buf); err != nil {
+		return err
+	}
+	l.head = Head{Seq: r.Seq, Hash: hex.EncodeToString(sum[:])}
+	return nil
 }
 
-// write puts lines at the end of the file, all or nothing.
-func (l *Log) write(lines []byte) error {
-	n, err := unix.Write(int(l.f.Fd()), lines)
+// write puts line at the end of the file, whole or not at all.
+func (l *Log) write(line []byte) error {
+	n, err := unix.Write(int(l.f.Fd()), line)
 	for errors.Is(err, unix.EINTR) {
-		n, err = unix.Write(int(l.f.Fd()), lines)
+		n, err = unix.Write(int(l.f.Fd()), line)
 	}
-	if n == len(lines) {
+	if n == len(line) {
 		l.size += int64(n)
 		return nil
 	}
