@@ -36,7 +36,7 @@ Exits 3 if the policy is wrong, 1 if this machine lacks something.`,
 			if err != nil {
 				return err
 			}
-			cfg := check.Config{Policy: p, Openers: openers, Needs: needs, Lookup: policy.Getent}
+			cfg := check.Config{Policy: p, Openers: openers, Needs: needs, Doubts: doubts, Lookup: policy.Getent}
 			find := check.Machine
 			if static {
 				find = check.Static
@@ -48,6 +48,9 @@ Exits 3 if the policy is wrong, 1 if this machine lacks something.`,
 			w := cmd.OutOrStdout()
 			for _, s := range report.Skipped {
 				fmt.Fprintf(w, "note: %s\n", s)
+			}
+			for _, s := range report.Warnings {
+				fmt.Fprintf(w, "warning: %s\n", s)
 			}
 			if resolve {
 				err = printVerdicts(cmd, &cfg)

@@ -5,19 +5,22 @@ import (
 
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/age"
+	"github.com/secretfs/secretfs/backend/dir"
 	"github.com/secretfs/secretfs/backend/sops"
 	"github.com/secretfs/secretfs/policy"
 )
 
 // What this program knows of each type of backend: how to decode its settings,
-// how to open one, what its settings look like to an editor, and which files it
-// reads.
+// how to open one, what its settings look like to an editor, which files it
+// reads, and what there is to be said against it.
 var (
 	drivers = policy.Drivers{
 		"age":  {Settings: age.Decode, SecretKeys: age.SecretKeys, Reference: age.Reference},
+		"dir":  {Settings: dir.Decode, SecretKeys: dir.SecretKeys, Reference: dir.Reference},
 		"sops": {Settings: sops.Decode},
 	}
-	openers = map[string]backend.Opener{"age": openAge, "sops": sops.Open}
-	schemas = map[string]json.RawMessage{"age": age.Schema, "sops": sops.Schema}
-	needs   = map[string]func(config any) []string{"age": ageNeeds, "sops": sopsNeeds}
+	openers = map[string]backend.Opener{"age": openAge, "dir": dir.Open, "sops": sops.Open}
+	schemas = map[string]json.RawMessage{"age": age.Schema, "dir": dir.Schema, "sops": sops.Schema}
+	needs   = map[string]func(config any) []string{"age": ageNeeds, "dir": dirNeeds, "sops": sopsNeeds}
+	doubts  = map[string]func(config any) []string{"dir": dirDoubts}
 )

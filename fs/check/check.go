@@ -22,6 +22,9 @@ type Config struct {
 	Openers map[string]backend.Opener // backend type -> how to open one
 	// Needs tells, by backend type, the files that a backend reads.
 	Needs map[string]func(config any) []string
+	// Doubts tells, by backend type, what on this machine is not wrong and
+	// should not be as it is.
+	Doubts map[string]func(config any) []string
 	// Helper starts helpers for Resolve; see backend.Env.
 	Helper func(ctx context.Context, call backend.HelperCall) (net.Conn, error)
 	// Lookup finds users and groups that are not in the files below /etc.
@@ -41,6 +44,8 @@ type Report struct {
 	Problems []Problem // in the order of the policy
 	// Skipped are sentences on what could not be looked at here.
 	Skipped []string
+	// Warnings are sentences on what works and should not be as it is.
+	Warnings []string
 }
 
 func (r *Report) add(pos conf.Pos, format string, args ...any) {
@@ -86,6 +91,7 @@ func Machine(ctx context.Context, cfg *Config) (*Report, error) {
 			r.add(conf.Pos{}, "%v", err)
 		}
 	}
+	r.doubts(cfg)
 	r.names(ctx, cfg)
 	r.executables(cfg.Policy)
 	r.mountpoint(cfg.Policy)

@@ -32,6 +32,17 @@ func (r *Report) needs(cfg *Config) map[string]bool {
 	return missing
 }
 
+// doubts adds what there is to be said against backends.
+func (r *Report) doubts(cfg *Config) {
+	for _, b := range cfg.Policy.Backends {
+		if tell := cfg.Doubts[b.Type]; tell != nil {
+			for _, doubt := range tell(b.Config) {
+				r.Warnings = append(r.Warnings, fmt.Sprintf("backend %s: %s", b.Name, doubt))
+			}
+		}
+	}
+}
+
 // readable opens a file or directory, without waiting where it is a FIFO.
 func readable(name string) error {
 	info, err := os.Stat(name)
