@@ -203,6 +203,17 @@ func (c *cache) info(key string) (Info, bool) {
 	}, true
 }
 
+// doubt has those keys asked for again.
+func (c *cache) doubt(keys []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, key := range keys {
+		if v := c.values[key]; v != nil {
+			v.due, v.pause = true, backoff{}
+		}
+	}
+}
+
 // invalidate has everything asked for again.
 func (c *cache) invalidate() {
 	c.mu.Lock()

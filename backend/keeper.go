@@ -20,13 +20,16 @@ type keeper struct {
 	done   sync.WaitGroup
 }
 
-// keep saves the cache's values after each change and, with poll set, asks for
-// those again whose time is over.
-func (r *Resolver) keep(save func(Legacy), poll bool) *keeper {
+// keep saves values and listings after each change and, with poll set, asks for
+// those values again whose time is over.
+func (r *Resolver) keep(o Options, poll bool) *keeper {
 	ctx, cancel := context.WithCancel(context.Background())
 	k := &keeper{cancel: cancel}
-	if save != nil {
-		k.done.Go(func() { r.saveChanges(ctx, save) })
+	if save := o.Slot.Save; save != nil {
+		k.done.Go(func() { saveChanges(ctx, r.cache.dirty, r.cache.state, save) })
+	}
+	if save := o.Listings.Save; save != nil && r.listings != nil {
+		k.done.Go(func() { saveChanges(ctx, r.listings.dirty, r.listings.state, save) })
 	}
 	if poll {
 		k.done.Go(func() { r.poll(ctx) })
@@ -39,19 +42,20 @@ func (k *keeper) stop() {
 	k.done.Wait()
 }
 
-func (r *Resolver) saveChanges(ctx context.Context, save func(Legacy)) {
+// saveChanges saves a state some time after it has changed.
+func saveChanges(ctx context.Context, dirty <-chan struct{}, state func() (Legacy, error), save func(Legacy)) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-r.cache.dirty:
+		case <-dirty:
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(saveDelay):
 		}
-		if l, err := r.cache.state(); err == nil { // else the next process asks again
+		if l, err := state(); err == nil { // else the next process asks again
 			save(l)
 		}
 	}

@@ -12,6 +12,9 @@ func (r *Resolver) Lock(ctx context.Context) error {
 	if r.cache != nil {
 		r.cache.close()
 	}
+	if r.listings != nil {
+		r.listings.forget()
+	}
 	if l, ok := r.backend.(Locker); ok {
 		return r.named(l.Lock(ctx))
 	}

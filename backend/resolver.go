@@ -25,8 +25,9 @@ type Options struct {
 	Timeout  time.Duration // of one fetch; DefaultTimeout if not positive
 	InFlight int           // fetches at a time; 16 if not positive
 	Timings  Timings       // of a Remote
-	// Slot keeps the values of a Remote for the next process.
-	Slot Slot
+	// Slot keeps the values of a Remote for the next process, Listings what a
+	// Lister has told.
+	Slot, Listings Slot
 }
 
 // A Resolver stands in front of one Backend and sees to it that nobody waits
@@ -40,6 +41,9 @@ type Resolver struct {
 	slots   chan struct{} // one for each fetch under way
 	cache   *cache        // nil unless backend is a Remote
 	keeper  *keeper       // nil likewise
+	// listings are nil unless backend is a Lister.
+	listings *listings
+	timings  Timings
 
 	mu       sync.Mutex
 	flights  map[string]*flight // key -> fetch that others may join
@@ -64,12 +68,16 @@ func New(b Backend, o Options) *Resolver {
 	}
 	r := &Resolver{
 		backend: b, name: o.Name, timeout: o.Timeout, slots: make(chan struct{}, o.InFlight),
-		flights: map[string]*flight{}, known: map[string]Info{},
+		flights: map[string]*flight{}, known: map[string]Info{}, timings: o.Timings,
+	}
+	if lister, ok := b.(Lister); ok {
+		r.listings = newListings(r, lister)
+		r.listings.restore(o.Listings.Saved)
 	}
 	if remote, ok := b.(Remote); ok {
 		r.cache = newCache(o.Timings)
 		r.cache.restore(o.Slot.Saved)
-		r.keeper = r.keep(o.Slot.Save, remote.Polls())
+		r.keeper = r.keep(o, remote.Polls())
 	}
 	return r
 }
@@ -86,11 +94,25 @@ func (r *Resolver) Get(ctx context.Context, key string) (*Secret, error) {
 	if err := r.open(); err != nil {
 		return nil, r.named(err)
 	}
-	s, err := r.remembered(ctx, key)
+	s, err := r.get(ctx, key)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("no answer for %q in the caller's time: %w", key, ErrTimeout)
 	}
 	return s, r.named(err)
+}
+
+func (r *Resolver) get(ctx context.Context, key string) (*Secret, error) {
+	if where, path, ok := r.listed(key); ok {
+		it, err := r.below(ctx, where, path)
+		switch {
+		case err != nil:
+			return nil, err
+		case it.Dir:
+			return nil, fmt.Errorf("%q is a directory: %w", KeyText(key), ErrNotFound)
+		}
+		key = it.Key
+	}
+	return r.remembered(ctx, key)
 }
 
 // open says why nothing may be asked for.
@@ -142,6 +164,14 @@ func (r *Resolver) named(err error) error {
 // Stat tells size and version of key without fetching it. Where the backend is
 // no Indexer these are the last known ones, or SizeUnknown.
 func (r *Resolver) Stat(ctx context.Context, key string) (Info, error) {
+	if where, path, ok := r.listed(key); ok {
+		info, err := r.statBelow(ctx, where, path)
+		return info, r.named(err)
+	}
+	return r.stat(ctx, key)
+}
+
+func (r *Resolver) stat(ctx context.Context, key string) (Info, error) {
 	if r.cache != nil {
 		if info, ok := r.cache.info(key); ok {
 			return info, nil
@@ -161,13 +191,18 @@ func (r *Resolver) Stat(ctx context.Context, key string) (Info, error) {
 }
 
 // List names the children of the sub-tree at key. The error wraps
-// ErrUnsupported where the backend is no Indexer.
+// ErrUnsupported where the backend is neither an Indexer nor a Lister that was
+// asked for a DirKey.
 func (r *Resolver) List(ctx context.Context, key string) ([]Entry, error) {
+	if where, path, ok := r.listed(key); ok {
+		entries, err := r.listBelow(ctx, where, path)
+		return entries, r.named(err)
+	}
 	if ix, ok := r.backend.(Indexer); ok {
 		entries, err := ix.List(ctx, key)
 		return entries, r.named(err)
 	}
-	return nil, r.named(fmt.Errorf("listing %q: %w", key, ErrUnsupported))
+	return nil, r.named(fmt.Errorf("listing %q: a backend of this type cannot tell what is in it: %w", KeyText(key), ErrUnsupported))
 }
 
 // Refresh has the backend look again now, and ends the pause after failures.
@@ -216,6 +251,28 @@ func (r *Resolver) invalidate() {
 	if r.cache != nil {
 		r.cache.invalidate()
 	}
+	if r.listings != nil {
+		r.listings.invalidate()
+	}
+}
+
+// admit says whether the backend may be asked now; record takes how it went.
+func (r *Resolver) admit() (probe bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return false, errClosed
+	}
+	return r.breaker.admit(time.Now())
+}
+
+func (r *Resolver) record(probe bool, err error) {
+	if errors.Is(err, errClosed) {
+		err = errAbandoned
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.breaker.record(time.Now(), probe, err)
 }
 
 // Close refuses further fetches, cancels those under way and closes the
@@ -227,6 +284,9 @@ func (r *Resolver) Close() error {
 		f.cancel()
 	}
 	r.mu.Unlock()
+	if r.listings != nil {
+		r.listings.cancel()
+	}
 	if r.keeper != nil {
 		r.keeper.stop()
 		r.cache.close()

@@ -24,6 +24,7 @@ func (r *Resolver) Status() Status {
 		st.State, st.Err = Locked, err
 		return st
 	}
+	st.addListing(r.listings)
 	if rp, ok := r.backend.(Reporter); ok && st.State != Failed {
 		st.State, st.Err = rp.State()
 	}
@@ -31,6 +32,19 @@ func (r *Resolver) Status() Status {
 		st.State = Stale
 	}
 	return st
+}
+
+// addListing adds how the last listing went, where fetches say nothing bad.
+func (st *Status) addListing(l *listings) {
+	if l == nil || st.State != Ready && st.State != Unread {
+		return
+	}
+	switch err, listed := l.failure(); {
+	case err != nil:
+		st.State, st.Err = judge(err)
+	case listed:
+		st.State = Ready
+	}
 }
 
 // observed is the state as the fetches show it.

@@ -77,7 +77,7 @@ func (f *FS) links(at found) uint32 {
 	if at.node.Backend == "" {
 		return n
 	}
-	entries, err := f.listBackend(context.Background(), at)
+	entries, err := f.listBackend(context.Background(), at, statDeadline)
 	if err != nil {
 		return n
 	}
@@ -91,13 +91,14 @@ func (f *FS) links(at found) uint32 {
 	return n
 }
 
-// listBackend lists what a directory's backend has in memory.
-func (f *FS) listBackend(ctx context.Context, at found) ([]backend.Entry, error) {
+// listBackend lists what a directory's backend has in memory. It waits for the
+// first index no longer than limit.
+func (f *FS) listBackend(ctx context.Context, at found, limit time.Duration) ([]backend.Entry, error) {
 	r, ok := at.view.Backends.Lookup(at.node.Backend)
 	if !ok {
 		return nil, backend.ErrNotFound
 	}
-	ctx, cancel := context.WithTimeout(ctx, statDeadline)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return r.List(ctx, at.node.Key)
 }

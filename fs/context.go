@@ -10,8 +10,8 @@ const (
 	// statDeadline bounds what a LOOKUP or GETATTR waits for the first index
 	// of a backend.
 	statDeadline = 300 * time.Millisecond
-	// nameDeadline bounds it for a LOOKUP that cannot be answered without:
-	// whether there is such a name only the index knows.
+	// nameDeadline bounds it for what cannot be answered without: whether there is
+	// such a name only the index knows, and which names there are.
 	nameDeadline = 2 * time.Second
 	// initDeadline is what PID 1 of any pid namespace waits for a secret. It
 	// reads EnvironmentFile= itself, and whatever waits for PID 1 waits too.

@@ -115,7 +115,7 @@ func (f *FS) list(ctx context.Context, at found) ([]entry, error) {
 		entries = append(entries, entry{name: c.Name, dir: c.Dir, offset: offset(c.Name)})
 	}
 	if at.node.Backend != "" {
-		listed, err := f.listBackend(ctx, at)
+		listed, err := f.listBackend(ctx, at, nameDeadline)
 		if err != nil && (len(entries) == 0 || errors.Is(err, context.Canceled)) && !errors.Is(err, backend.ErrNotFound) {
 			return nil, err
 		}

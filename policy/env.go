@@ -28,6 +28,13 @@ type Driver struct {
 	// path of the mount has under SecretKeys, `key` and nothing else; nil where
 	// `key`, by default path, is it. config is what Settings returned.
 	Reference func(f conf.Fields, path string, config any) string
+	// DirectoryKeys are the keys that entries of `directories:` in such a backend
+	// may have beside those of every directory, of which `prefix` is one.
+	DirectoryKeys []string
+	// Directory makes the key of the directory that an entry of `directories:`
+	// shows, of `prefix` and what it has under DirectoryKeys. A backend.Lister needs
+	// it, and gives what backend.DirKey makes. nil where `prefix` is the key.
+	Directory func(f conf.Fields, config any) string
 	// Secrets are the paths of the mount whose secrets unlock the backend; nil
 	// where none can.
 	Secrets func(config any) []string

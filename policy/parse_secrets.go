@@ -90,10 +90,10 @@ func (p *parser) timing(f conf.Fields, b *Backend, key string) {
 
 func (p *parser) readDirectories(f conf.Fields) {
 	f.Each("directories", func(key conf.Key, n *conf.Node) {
-		f := conf.OpenAt(n, key.Pos, p.problems, directoryKeys...)
+		f := conf.OpenAt(n, key.Pos, p.problems, p.directoryKeys(n)...)
 		d := Directory{Backend: p.backendOf(f, false), Perm: p.perm(f, p.policy.Default), Pos: key.Pos}
 		d.DirMode = mode(f, "dir_mode", defaultDirMode)
-		d.Key = p.subtree(f)
+		d.Key = p.directory(f, p.find(d.Backend))
 		usable := key.Name == ""
 		if !usable {
 			d.Path, usable = p.path(key)
@@ -102,6 +102,27 @@ func (p *parser) readDirectories(f conf.Fields) {
 			p.policy.Dirs = append(p.policy.Dirs, d)
 		}
 	})
+}
+
+// directoryKeys are the keys that the entry n of directories may have.
+func (p *parser) directoryKeys(n *conf.Node) []string {
+	var own []string
+	if b := n.Get("backend"); b != nil {
+		if b := p.find(b.Text); b != nil {
+			own = p.env.Drivers[b.Type].DirectoryKeys
+		}
+	}
+	return slices.Concat(directoryKeys, own)
+}
+
+// directory is the key of the directory that b shows in place of the entry.
+func (p *parser) directory(f conf.Fields, b *Backend) string {
+	if b != nil {
+		if driver := p.env.Drivers[b.Type]; driver.Directory != nil {
+			return strings.Clone(driver.Directory(f, b.Config))
+		}
+	}
+	return p.subtree(f)
 }
 
 // subtree reads the key of a dynamic directory, which has two names: prefix

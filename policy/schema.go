@@ -14,8 +14,8 @@ var baseSchema []byte
 // Schema returns a JSON Schema (draft 2020-12) of the policy file. drivers
 // maps each type of backend to the schema of its settings: an object with
 // properties that does not say additionalProperties, since the keys of every
-// backend stand beside them. Under "secret" it may have properties that entries
-// of secrets in such a backend may have.
+// backend stand beside them. Under "secret" and "directory" it may have properties
+// that entries of secrets and of directories in such a backend may have.
 func Schema(drivers map[string]json.RawMessage) ([]byte, error) {
 	var schema map[string]any
 	if err := json.Unmarshal(baseSchema, &schema); err != nil {
@@ -30,14 +30,16 @@ func Schema(drivers map[string]json.RawMessage) ([]byte, error) {
 		if err := json.Unmarshal(drivers[name], &settings); err != nil {
 			return nil, fmt.Errorf("reading the schema of backend %s: %w", name, err)
 		}
-		properties := defs["secret"].(map[string]any)["properties"].(map[string]any)
-		own, _ := settings["secret"].(map[string]any)
-		for key, value := range own {
-			if properties[key] == nil { // of two types that have it, one describes it
-				properties[key] = value
+		for _, of := range []string{"secret", "directory"} {
+			properties := defs[of].(map[string]any)["properties"].(map[string]any)
+			own, _ := settings[of].(map[string]any)
+			for key, value := range own {
+				if properties[key] == nil { // of two types that have it, one describes it
+					properties[key] = value
+				}
 			}
+			delete(settings, of)
 		}
-		delete(settings, "secret")
 		def := "backend-" + name
 		defs[def] = settings
 		cases = append(cases, map[string]any{

@@ -165,7 +165,7 @@ func private(dir *os.Root) error {
 func check(name string) error {
 	bad := func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '.' }
 	if strings.Trim(name, ".") == "" || len(name) > 200 || strings.ContainsFunc(name, bad) {
-		return fmt.Errorf("%q is no name for it: want up to 200 of a to z, 0 to 9, - and .", name)
+		return fmt.Errorf("%q is no name for it: want up to 200 of a to z, 0 to 9, dots and dashes", name)
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func (r *Report) lookForKeys(ctx context.Context, p *policy.Policy, set *backend
 		case err != nil:
 			closed[name] = err
 		case dir && !info.Dir:
-			r.addPolicy(pos, "key %q of backend %s is one value and cannot be a directory", key, name)
+			r.addPolicy(pos, "key %q of backend %s is one value and cannot be a directory", backend.KeyText(key), name)
 		}
 	}
 	for _, s := range p.Secrets {

@@ -3,7 +3,6 @@ package check
 import (
 	"context"
 	"fmt"
-	"path"
 
 	"github.com/secretfs/secretfs/backend"
 )
@@ -53,7 +52,7 @@ func walk(ctx context.Context, set *backend.Set, tell func(Verdict) error, at pl
 		return tell(Verdict{Path: at.path + "/", Err: err})
 	}
 	for _, e := range entries {
-		in := place{at.backend, path.Join(at.key, e.Name), path.Join(at.path, e.Name)}
+		in := place{at.backend, join(at.key, e.Name), join(at.path, e.Name)}
 		if e.Dir {
 			err = walk(ctx, set, tell, in)
 		} else {
@@ -64,6 +63,14 @@ func walk(ctx context.Context, set *backend.Set, tell func(Verdict) error, at pl
 		}
 	}
 	return nil
+}
+
+// join goes down by one name, as the filesystem does.
+func join(at, name string) string {
+	if at == "" {
+		return name
+	}
+	return at + "/" + name
 }
 
 func fetch(ctx context.Context, set *backend.Set, name, key, path string) Verdict {

@@ -46,8 +46,10 @@ func (w *worker) backend(spec policy.Backend, p *policy.Policy) (*opened, error)
 	}
 	values := w.slot(valuesSlot+spec.Name, source(spec))
 	defer values.Saved.Keys.Destroy()
+	listings := w.slot(listingsSlot+spec.Name, source(spec))
+	defer listings.Saved.Keys.Destroy()
 	o := &opened{spec: spec, state: p.State, resolver: backend.New(b, backend.Options{
-		Name: spec.Name, Timeout: spec.Timeout, InFlight: spec.InFlight, Timings: env.Timings, Slot: values,
+		Name: spec.Name, Timeout: spec.Timeout, InFlight: spec.InFlight, Timings: env.Timings, Slot: values, Listings: listings,
 	})}
 	o.resolver.Notify(func() { w.changes.add(spec.Name) })
 	return o, nil
@@ -80,8 +82,9 @@ func same(a, b policy.Backend) bool {
 
 // What is kept for the next worker has the backend's name after one of these.
 const (
-	stateSlot  = "backend-" // the backend's own state
-	valuesSlot = "values-"  // what the resolver remembers of a remote one
+	stateSlot    = "backend-"  // the backend's own state
+	valuesSlot   = "values-"   // what the resolver remembers of a remote one
+	listingsSlot = "listings-" // what lies in the places of a remote one
 )
 
 // slot is where one part's state is kept for the next worker. What was kept with
@@ -166,6 +169,7 @@ func (w *worker) retire(old map[string]*opened) {
 				if w.opened[name] == nil {
 					w.unkeep(stateSlot + name)
 					w.unkeep(valuesSlot + name)
+					w.unkeep(listingsSlot + name)
 				}
 			})
 		}

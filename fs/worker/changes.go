@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/secretfs/secretfs/backend"
 )
 
 // changes collects the names of backends that have changed, so that a burst
@@ -116,15 +118,22 @@ func (w *worker) touch(paths []string) error {
 	return nil
 }
 
-// warm has every backend make its index in the background, so that sizes are
-// true when somebody first looks.
+// warm has every backend make its index in the background, and list what the
+// policy shows of it, so that names and sizes are true when somebody first looks.
 func (w *worker) warm() {
-	for _, r := range w.gate.View().Backends.All() {
-		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-			defer cancel()
-			// Whoever asks for a secret is told what is wrong.
-			_, _ = r.List(ctx, "")
-		}()
+	view := w.gate.View()
+	list := func(r *backend.Resolver, key string) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		// Whoever asks for a secret is told what is wrong.
+		_, _ = r.List(ctx, key)
+	}
+	for _, r := range view.Backends.All() {
+		go list(r, "")
+	}
+	for _, d := range view.Policy.Dirs {
+		if r, ok := view.Backends.Lookup(d.Backend); ok {
+			go list(r, d.Key)
+		}
 	}
 }

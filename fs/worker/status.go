@@ -111,9 +111,9 @@ func (w *worker) list() []control.Entry {
 	return entries
 }
 
-func entry(kind, path, backend, key string, perm *policy.Perm) control.Entry {
+func entry(kind, path, name, key string, perm *policy.Perm) control.Entry {
 	return control.Entry{
-		Path: path, Kind: kind, Backend: backend, Key: key,
+		Path: path, Kind: kind, Backend: name, Key: backend.KeyText(key),
 		Owner: perm.Owner, Group: perm.Group, Mode: fmt.Sprintf("%04o", perm.Mode),
 		Only: control.Only{
 			Units: perm.Only.Units, Executables: perm.Only.Executables,
