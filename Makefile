@@ -29,13 +29,20 @@ demo: bin/sops
 	@$(MAKE) --no-print-directory bin/secretfs
 	bin/secretfs demo --sops bin/sops
 
+# What the tests have Bitwarden's own clients do. Nothing of it is linked, and
+# its install scripts are not run.
+node := bin/node_modules
+$(node)/@bitwarden/sdk-napi:
+	npm install --prefix bin --ignore-scripts --no-audit --no-fund --no-save @bitwarden/sdk-napi@1.0.0
+
 # The tests mount what is built here, and encrypt with the pinned sops.
 test bench: export SECRETFS_BIN = $(CURDIR)/bin/secretfs
 test bench: export SECRETFS_SOPS = $(CURDIR)/bin/sops
+test: export SECRETFS_BITWARDEN_SDK = $(CURDIR)/$(node)
 
 test:
 	@tests/setup.sh test
-	@$(MAKE) --no-print-directory build bin/sops
+	@$(MAKE) --no-print-directory build bin/sops $(node)/@bitwarden/sdk-napi
 	tests/run.sh
 
 lint:

@@ -14,6 +14,8 @@ setpriv util-linux callers-with-other-ids
 getent libc-bin names-of-a-name-service
 gpg gnupg files-for-OpenPGP-keys
 ssh-keygen openssh-client files-for-ssh-keys
+node nodejs the-clients-of-Bitwarden
+npm npm the-clients-of-Bitwarden
 inotifywait inotify-tools watchers-on-rotation
 -logrotate logrotate rotating-the-audit-log
 -gcc gcc the-race-detector

@@ -5,6 +5,7 @@ import (
 
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/age"
+	"github.com/secretfs/secretfs/backend/bws"
 	"github.com/secretfs/secretfs/backend/dir"
 	"github.com/secretfs/secretfs/backend/sops"
 	"github.com/secretfs/secretfs/policy"
@@ -15,12 +16,31 @@ import (
 // reads, and what there is to be said against it.
 var (
 	drivers = policy.Drivers{
-		"age":  {Settings: age.Decode, SecretKeys: age.SecretKeys, Reference: age.Reference},
+		"age": {Settings: age.Decode, SecretKeys: age.SecretKeys, Reference: age.Reference},
+		"bws": {
+			Settings: bws.Decode, SecretKeys: bws.SecretKeys, Reference: bws.Reference,
+			TTL: bws.TTL, Disk: true, Secrets: bws.Secrets,
+		},
 		"dir":  {Settings: dir.Decode, SecretKeys: dir.SecretKeys, Reference: dir.Reference},
 		"sops": {Settings: sops.Decode},
 	}
-	openers = map[string]backend.Opener{"age": openAge, "dir": dir.Open, "sops": sops.Open}
-	schemas = map[string]json.RawMessage{"age": age.Schema, "dir": dir.Schema, "sops": sops.Schema}
-	needs   = map[string]func(config any) []string{"age": ageNeeds, "dir": dirNeeds, "sops": sopsNeeds}
-	doubts  = map[string]func(config any) []string{"dir": dirDoubts}
+	openers = map[string]backend.Opener{
+		"age":  openAge,
+		"bws":  bws.Open,
+		"dir":  dir.Open,
+		"sops": sops.Open,
+	}
+	schemas = map[string]json.RawMessage{
+		"age":  age.Schema,
+		"bws":  bws.Schema,
+		"dir":  dir.Schema,
+		"sops": sops.Schema,
+	}
+	needs = map[string]func(config any) []string{
+		"age":  ageNeeds,
+		"bws":  bws.Needs,
+		"dir":  dirNeeds,
+		"sops": sopsNeeds,
+	}
+	doubts = map[string]func(config any) []string{"dir": dirDoubts}
 )

@@ -7,6 +7,7 @@ package check
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -87,7 +88,7 @@ func Machine(ctx context.Context, cfg *Config) (*Report, error) {
 	defer set.Close()
 	missing := r.needs(cfg)
 	for name, err := range r.lookForKeys(ctx, cfg.Policy, set) {
-		if !missing[name] { // else said already, and better
+		if !missing[name] && !errors.Is(err, errUnasked) { // else said already, and better
 			r.add(conf.Pos{}, "%v", err)
 		}
 	}

@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -17,9 +18,12 @@ import (
 // A credentialFunc is backend.Env.Credential.
 type credentialFunc func(context.Context, credential.Source) (*secret.Value, error)
 
+// errUnasked is no problem: a backend has to ask its server, and must not yet.
+var errUnasked = errors.New("not without --resolve")
+
 // noCredential is for a check that opens nothing.
 func noCredential(_ context.Context, s credential.Source) (*secret.Value, error) {
-	return nil, fmt.Errorf("getting the %s: not without --resolve: %w", s, backend.ErrLocked)
+	return nil, fmt.Errorf("getting the %s: %w: %w", s, errUnasked, backend.ErrLocked)
 }
 
 // A lender gets credentials for Resolve, as the mount would, but for those that
