@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"log/slog"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -20,9 +21,10 @@ const (
 )
 
 // tidy gives back to the system what a start, a reload or a long answer have
-// left as garbage. The collector alone would keep it until there is as much
-// again, which in a process that is idle is never.
-func tidy(ctx context.Context) {
+// left as garbage, and the parts of the program that only they have used. The
+// collector alone would keep garbage until there is as much again, which in a
+// process that is idle is never.
+func tidy(ctx context.Context, log *slog.Logger) {
 	allocated := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	var before uint64
 	for wait := startTime; ; wait = tidyEvery {
@@ -36,6 +38,9 @@ func tidy(ctx context.Context) {
 			continue
 		}
 		debug.FreeOSMemory()
+		if err := dropProgram(); err != nil {
+			log.Warn("tidying up memory", "error", err)
+		}
 		metrics.Read(allocated)
 		before = allocated[0].Value.Uint64()
 	}

@@ -214,7 +214,7 @@ func (w *worker) serve(ctx context.Context) error {
 	go w.mourn(ctx)
 	go w.watchState(ctx)
 	go w.watchAudit(ctx, filepath.Dir(w.gate.View().Policy.Audit.File))
-	go tidy(ctx)
+	go tidy(ctx, w.log)
 	server := &control.Server{Handlers: w.handlers()}
 	go func() {
 		if err := server.Serve(ctx, w.inherited.Control); err != nil {

@@ -1,0 +1,42 @@
+package kernel
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/secretfs/secretfs/tests/harness"
+)
+
+// A worker with ten secrets keeps at most 12 MiB in memory, whatever the drivers
+// are that the program holds, and also after reads.
+func TestWorkerIsSmall(t *testing.T) {
+	const most = 12 << 10 // KiB
+	var plain strings.Builder
+	for i := range 10 {
+		fmt.Fprintf(&plain, "secret-%d: %064d\n", i, i)
+	}
+	m := harness.New(t, harness.Options{Plain: plain.String()})
+	worker := m.Status().WorkerPID
+	small := func() bool { return resident(t, worker) <= most }
+	harness.Eventually(t, "the worker is small after its start", small)
+	for i := range 100 {
+		m.Read(fmt.Sprintf("secret-%d", i%10))
+	}
+	harness.Eventually(t, "the worker is small after reads", small)
+}
+
+// resident is VmRSS in KiB (proc_pid_status(5)).
+func resident(t *testing.T, pid int) (kib int) {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		t.Fatal(err)
+	}
+	return kib
+}
