@@ -3,6 +3,7 @@
 GO ?= go
 FUZZTIME ?= 20s
 ROUNDS ?= 9
+CLIENTS ?= 2000
 
 export CGO_ENABLED = 0
 
@@ -11,7 +12,7 @@ commit := $(shell git rev-parse HEAD 2>/dev/null)
 ldflags := -s -w -X main.version=$(version) -X main.commit=$(commit)
 build := $(GO) build -trimpath -buildvcs=false
 
-.PHONY: build demo test lint bench fuzz kernels docs clean bin/secretfs bin/secretfs-keys
+.PHONY: build demo test lint bench bench-fleet fuzz kernels docs clean bin/secretfs bin/secretfs-keys
 .DEFAULT_GOAL := build
 
 build: bin/secretfs bin/secretfs-keys
@@ -53,6 +54,11 @@ bench:
 	@$(MAKE) --no-print-directory build bin/sops
 	SECRETFS_BIN=$(CURDIR)/bin/secretfs SECRETFS_SOPS=$(CURDIR)/bin/sops \
 	$(GO) test -count=1 -run '^$$' -bench . -benchtime $(ROUNDS)x -timeout 30m ./tests/bench -args -table $(CURDIR)/bin/bench.md
+
+# Simulated: an hour of 2,000 machines takes half a minute for each kind of server.
+bench-fleet:
+	$(GO) test -count=1 -timeout 30m ./tests/fleet -args -clients $(CLIENTS) -table $(CURDIR)/bin/fleet.md; \
+	status=$$?; cat bin/fleet.md; exit $$status
 
 fuzz:
 	FUZZTIME=$(FUZZTIME) tests/fuzz.sh
