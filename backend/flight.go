@@ -150,13 +150,37 @@ func (r *Resolver) remember(f *flight) {
 		return
 	}
 	r.asked, r.lastErr = true, f.err
-	if f.err != nil {
+	if f.err == nil {
+		r.lastOK = time.Now()
+	}
+	if _, ok := r.backend.(Indexer); !ok {
+		r.learn(f)
+	}
+}
+
+// maxKnown is of how many keys it is known what became of them: any name may be
+// asked for in a directory.
+const maxKnown = 100_000
+
+// learn keeps what the outcome of f tells of its key, where nobody else knows. It is
+// called with mu held.
+func (r *Resolver) learn(f *flight) {
+	info, ok := r.known[f.key]
+	switch {
+	case f.err != nil && !ok:
+		info = Info{Size: SizeUnknown, Err: f.err}
+	case f.err != nil:
+		info.Err = f.err
+	case r.cache != nil: // it knows more of a value
+		delete(r.known, f.key)
 		return
+	default:
+		info = Info{Size: int64(f.secret.Value.Len()), Version: f.secret.Version}
 	}
-	r.lastOK = time.Now()
-	if _, ok := r.backend.(Indexer); !ok && r.cache == nil {
-		r.known[f.key] = Info{Size: int64(f.secret.Value.Len()), Version: f.secret.Version}
+	if len(r.known) >= maxKnown {
+		clear(r.known)
 	}
+	r.known[f.key] = info
 }
 
 // take gives a waiter a secret of its own; the last one gets the original.

@@ -52,7 +52,7 @@ type Resolver struct {
 	locked   bool   // by Lock, until Unlock
 	changed  func() // who wants to know, or nil
 	breaker  breaker
-	known    map[string]Info // key -> size and version of the last Get, where backend is no Indexer
+	known    map[string]Info // key -> what the last Get told, where backend is no Indexer
 	asked    bool            // whether any fetch has ended
 	lastErr  error           // of the last fetch that ended
 	lastOK   time.Time
@@ -185,6 +185,7 @@ func (r *Resolver) stat(ctx context.Context, key string) (Info, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if info, ok := r.known[key]; ok {
+		info.Err = r.named(info.Err)
 		return info, nil
 	}
 	return Info{Size: SizeUnknown}, nil

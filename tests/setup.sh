@@ -13,6 +13,7 @@ python3 python3 readers-of-every-kind
 setpriv util-linux callers-with-other-ids
 getent libc-bin names-of-a-name-service
 gpg gnupg files-for-OpenPGP-keys
+pass pass a-password-store
 ssh-keygen openssh-client files-for-ssh-keys
 node nodejs the-clients-of-Bitwarden
 npm npm the-clients-of-Bitwarden

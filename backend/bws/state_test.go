@@ -51,12 +51,6 @@ type disk struct {
 
 func newDisk() *disk { return &disk{files: map[string][]byte{}} }
 
-func (d *disk) len() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.files)
-}
-
 func (d *disk) Load(name string) ([]byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -66,11 +66,17 @@ func (a *Ask) Exchange(ctx context.Context, start Starter) (*secret.Value, error
 		return nil, fmt.Errorf("sending the question: %w", err)
 	}
 	v, err := readAnswer(conn, a.Limit)
-	if err != nil && ctx.Err() != nil {
+	switch {
+	case err == nil || errors.As(err, new(*Failure)):
+		return v, err
+	case ctx.Err() != nil:
 		return nil, ctx.Err()
+	case time.Until(deadline) < early:
+		return nil, context.DeadlineExceeded
 	}
-	if err != nil && !errors.As(err, new(*Failure)) {
-		return nil, fmt.Errorf("reading the answer: %w", err)
-	}
-	return v, err
+	return nil, fmt.Errorf("reading the answer: %w", err)
 }
+
+// early is how long before a deadline a helper may be killed because of it: clocks
+// go by different ticks, and who starts helpers is told milliseconds.
+const early = 20 * time.Millisecond

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/secretfs/secretfs/backend/helper"
 	"github.com/secretfs/secretfs/backend/secret"
 )
 
@@ -73,45 +72,4 @@ func (o *output) value() (*secret.Value, error) {
 	}
 	copy(v.Bytes(), o.bytes())
 	return v, nil
-}
-
-// A beginning keeps the first max bytes of what is written to it.
-type beginning struct {
-	buf bytes.Buffer
-	max int
-}
-
-func (b *beginning) Write(p []byte) (int, error) {
-	b.buf.Write(p[:min(len(p), b.max-b.buf.Len())])
-	return len(p), nil
-}
-
-// quote is what a program said, as the end of a sentence, unless it gives away a
-// part of one of secrets.
-func (b *beginning) quote(secrets ...[]byte) string {
-	said := helper.Printable(b.buf.String(), maxQuoted)
-	if said == "" {
-		return ""
-	}
-	for _, s := range secrets {
-		if shows(said, s) {
-			return ": (what it said shows a part of a secret)"
-		}
-	}
-	return ": " + said
-}
-
-// shows says whether 8 bytes of s, or all of a shorter one, are in text.
-func shows(text string, s []byte) bool {
-	const part = 8
-	s = bytes.TrimSpace(s)
-	if len(s) <= part {
-		return len(s) > 0 && bytes.Contains([]byte(text), s)
-	}
-	for i := 0; i+part <= len(text); i++ {
-		if bytes.Contains(s, []byte(text[i:i+part])) {
-			return true
-		}
-	}
-	return false
 }

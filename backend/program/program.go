@@ -23,6 +23,9 @@ type Command struct {
 	Env []string `json:"env,omitempty"`
 	Dir string   `json:"dir,omitempty"`
 	Max int      `json:"max"` // the longest output in bytes
+	// Sysexits says that the exit status has a meaning, that of sysexits(3): 65 is
+	// ErrCorrupt, 66 ErrNotFound, 77 ErrRejected.
+	Sysexits bool `json:"sysexits,omitempty"`
 	// User is as whom it runs, by name or number. Without one that is a uid
 	// which nobody else has, in a user mount its user.
 	User string `json:"-"`
@@ -31,8 +34,8 @@ type Command struct {
 }
 
 // Run runs c and gives what it has printed, which the caller destroys. A program
-// that fails gives ErrUnavailable and the beginning of what it has written to
-// stderr, unless that shows a part of its output; longer output than Max gives
+// that fails gives ErrUnavailable and the last of what it has written to stderr,
+// unless that shows a part of its output; longer output than Max gives
 // ErrUnsupported. See helper.Ask for the other errors.
 func Run(ctx context.Context, start helper.Starter, c Command) (*secret.Value, error) {
 	ask := helper.Ask{Call: backend.HelperCall{Kind: Kind, User: c.User}, Body: c, Limit: c.Max}

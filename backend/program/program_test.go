@@ -40,6 +40,16 @@ func run(t *testing.T, ctx context.Context, c Command) (string, error) {
 	return string(v.Bytes()), err
 }
 
+// tool is a directory with a program of that name in it.
+func tool(t *testing.T, script string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/tool", []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 func sh(script string) []string { return []string{"sh", "-c", script} }
 
 func TestRun(t *testing.T) {
@@ -61,6 +71,7 @@ func TestRun(t *testing.T) {
 		{"env and dir", Command{Argv: sh("echo $X; pwd"), Env: []string{"X=y"}, Dir: "/usr"}, "y\n/usr\n"},
 		{"what it says does not matter", Command{Argv: sh("echo warning >&2; echo out")}, "out\n"},
 		{"as long as may be", Command{Argv: sh("head -c 20000 /dev/zero | tr '\\0' x")}, strings.Repeat("x", 20000)},
+		{"PATH", Command{Argv: []string{"tool"}, Env: []string{"PATH=" + tool(t, "echo from PATH")}}, "from PATH\n"},
 		{"a daemon left behind", Command{Argv: sh("sleep 60 & echo out")}, "out\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -80,8 +91,17 @@ func TestRunFails(t *testing.T) {
 		kind error
 		want string
 	}{
-		{"no such program", Command{Argv: []string{"no-such-program"}}, backend.ErrUnavailable, "running no-such-program: there is no such program"},
-		{"no such directory", Command{Argv: []string{"true"}, Dir: "/no/such"}, backend.ErrUnavailable, "no directory to start it in"},
+		{"no such program", Command{Argv: []string{"no-such-program"}}, backend.ErrUnavailable, "running no-such-program: there is no such program in PATH, which is /"},
+		{"no such program at a place", Command{Argv: []string{"/no/such"}}, backend.ErrUnavailable, "running /no/such: there is no such program"},
+		{"a status without a meaning", Command{Argv: sh("exit 66")}, backend.ErrUnavailable, "exit status 66"},
+		{"missing", Command{Argv: sh("exit 66"), Sysexits: true}, backend.ErrNotFound, "exit status 66"},
+		{"damaged", Command{Argv: sh("exit 65"), Sysexits: true}, backend.ErrCorrupt, "exit status 65"},
+		{"refused", Command{Argv: sh("exit 77"), Sysexits: true}, backend.ErrRejected, "exit status 77"},
+		{"the last words", Command{Argv: sh("for i in $(seq 3000); do echo line $i; done >&2; exit 1")}, backend.ErrUnavailable, "line 2999; line 3000"},
+		{"says its output in base64", Command{Argv: sh("echo hunter2-hunter2; echo got x$(printf hunter2-hunter2 | base64) >&2; exit 1")}, backend.ErrUnavailable, "shows a part of a secret"},
+		{"says its output in hex", Command{Argv: sh("echo hunter2-hunter2; printf hunter2-hunter2 | od -An -tx1 | tr -d ' ' >&2; exit 1")}, backend.ErrUnavailable, "shows a part of a secret"},
+		{"says a token", Command{Argv: sh("echo Authorization: Bearer Zm9vYmFy0123456789abcdef, key A1B2C3D4E5F60718 >&2; exit 1")}, backend.ErrUnavailable, "exit status 1: Authorization: Bearer …, key A1B2C3D4E5F60718"},
+		{"no such directory", Command{Argv: []string{"true"}, Dir: "/no/such"}, backend.ErrUnavailable, "running true as uid " + uid + ": cannot start it in /no/such: no such file or directory"},
 		{"fails", Command{Argv: sh("echo not found >&2; exit 3")}, backend.ErrUnavailable, "running sh as uid " + uid + ": exit status 3: not found"},
 		{"killed", Command{Argv: sh("kill -9 $$")}, backend.ErrUnavailable, "signal: killed"},
 		{"says its output", Command{Argv: sh("echo hunter2-hunter2; echo bad: hunter2-h >&2; exit 1")}, backend.ErrUnavailable, "exit status 1: (what it said shows a part of a secret)"},
@@ -138,7 +158,7 @@ func TestShows(t *testing.T) {
 		{"anything", "", false},
 		{"anything", "\n", false},
 	} {
-		if got := shows(c.text, []byte(c.secret)); got != c.want {
+		if got := shows([]byte(c.text), []byte(c.secret)); got != c.want {
 			t.Errorf("%q in %q: %v", c.secret, c.text, got)
 		}
 	}

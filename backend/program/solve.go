@@ -36,11 +36,17 @@ func Solve(ctx context.Context, q *helper.Question) (*secret.Value, error) {
 	if len(q.Secrets) > 0 {
 		input = q.Secrets[0].Bytes()
 	}
-	out, said := &output{max: c.Max}, &beginning{max: maxSaid}
+	out, said := &output{max: c.Max}, &said{}
 	defer func() { out.mem.Destroy() }()
+	if err := setEnv(&c); err != nil {
+		return nil, helper.Refuse(backend.ErrUnsupported, "running %s: a variable of its environment: %v", c.Argv[0], err)
+	}
 	cmd := exec.CommandContext(ctx, c.Argv[0], c.Argv[1:]...)
-	cmd.Env, cmd.Dir, cmd.WaitDelay = append(os.Environ(), c.Env...), c.Dir, leftOpen
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), out, said
+	cmd.Dir, cmd.WaitDelay = c.Dir, leftOpen
+	cmd.Stdout, cmd.Stderr = out, said
+	if input != nil {
+		cmd.Stdin = bytes.NewReader(input)
+	}
 	if err := failure(&c, cmd.Run(), out, func() string { return said.quote(out.bytes(), input) }); err != nil {
 		return nil, err
 	}
@@ -55,10 +61,42 @@ func failure(c *Command, err error, out *output, said func() string) error {
 		return helper.Refuse(backend.ErrUnsupported, "running %s: %v", name, out.err)
 	case err == nil, errors.Is(err, exec.ErrWaitDelay):
 		return nil
-	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
-		return helper.Refuse(backend.ErrUnavailable, "running %s: there is no such program, or no directory to start it in", name)
-	case errors.As(err, new(*exec.ExitError)):
-		return helper.Refuse(backend.ErrUnavailable, "running %s as uid %d: %v%s", name, os.Getuid(), err, said())
+	case errors.Is(err, exec.ErrNotFound):
+		return helper.Refuse(backend.ErrUnavailable, "running %s: there is no such program in PATH, which is %s", name, os.Getenv("PATH"))
+	case isChdir(err):
+		return helper.Refuse(backend.ErrUnavailable, "running %s as uid %d: cannot start it in %s: %v", name, os.Getuid(), c.Dir, errors.Unwrap(err))
+	case errors.Is(err, fs.ErrNotExist):
+		return helper.Refuse(backend.ErrUnavailable, "running %s: there is no such program", name)
+	}
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return helper.Refuse(c.kind(exit.ExitCode()), "running %s as uid %d: %v%s", name, os.Getuid(), err, said())
 	}
 	return helper.Refuse(backend.ErrUnavailable, "running %s as uid %d: %s", name, os.Getuid(), helper.Printable(err.Error(), maxQuoted))
+}
+
+func isChdir(err error) bool {
+	in, ok := errors.AsType[*fs.PathError](err)
+	return ok && in.Op == "chdir"
+}
+
+// What sysexits(3) has for a secret that is damaged, missing or refused.
+const (
+	exitDataErr = 65
+	exitNoInput = 66
+	exitNoPerm  = 77
+)
+
+// kind is what the exit status of c says.
+func (c *Command) kind(status int) error {
+	if c.Sysexits {
+		switch status {
+		case exitDataErr:
+			return backend.ErrCorrupt
+		case exitNoInput:
+			return backend.ErrNotFound
+		case exitNoPerm:
+			return backend.ErrRejected
+		}
+	}
+	return backend.ErrUnavailable
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/secretfs/secretfs/backend/age"
 	"github.com/secretfs/secretfs/backend/bws"
 	"github.com/secretfs/secretfs/backend/dir"
+	"github.com/secretfs/secretfs/backend/exec"
 	"github.com/secretfs/secretfs/backend/sops"
 	"github.com/secretfs/secretfs/policy"
 )
@@ -22,18 +23,21 @@ var (
 			TTL: bws.TTL, Disk: true, Secrets: bws.Secrets,
 		},
 		"dir":  {Settings: dir.Decode, SecretKeys: dir.SecretKeys, Reference: dir.Reference},
+		"exec": {Settings: exec.Decode, SecretKeys: exec.SecretKeys, Reference: exec.Reference, TTL: exec.TTL},
 		"sops": {Settings: sops.Decode},
 	}
 	openers = map[string]backend.Opener{
 		"age":  openAge,
 		"bws":  bws.Open,
 		"dir":  dir.Open,
+		"exec": exec.Open,
 		"sops": sops.Open,
 	}
 	schemas = map[string]json.RawMessage{
 		"age":  age.Schema,
 		"bws":  bws.Schema,
 		"dir":  dir.Schema,
+		"exec": exec.Schema,
 		"sops": sops.Schema,
 	}
 	needs = map[string]func(config any) []string{
@@ -42,5 +46,5 @@ var (
 		"dir":  dirNeeds,
 		"sops": sopsNeeds,
 	}
-	doubts = map[string]func(config any) []string{"dir": dirDoubts}
+	doubts = map[string]func(config any) []string{"dir": dirDoubts, "exec": execDoubts}
 )

@@ -26,7 +26,8 @@ func helperKind(kind string) mount.HelperKind {
 	case keys.KindPlugin:
 		return mount.HelperKind{Program: self, Args: []string{"helper", kind}, Inherits: forPlugins}
 	case program.Kind:
-		return mount.HelperKind{Program: self, Args: []string{"helper", kind}, Inherits: forPrograms}
+		// What password managers leave behind are agents.
+		return mount.HelperKind{Program: self, Args: []string{"helper", kind}, Inherits: forPrograms, Daemon: true}
 	case keys.KindKeys:
 		return mount.HelperKind{
 			Program: keysProgram(), Inherits: forClouds,
@@ -40,9 +41,12 @@ func helperKind(kind string) mount.HelperKind {
 	return mount.HelperKind{}
 }
 
-// forPrograms are those with which password managers find their agents in a
-// user's session.
+// forPrograms are the variables with which password managers find their agents and
+// stores. Those of a system mount are root's, and the programs are not.
 func forPrograms(name string) bool {
+	if os.Geteuid() == 0 {
+		return slices.Contains([]string{"PCSCLITE_CSOCK_NAME", "TPM2TOOLS_TCTI"}, name)
+	}
 	return forPlugins(name) || name == "GNUPGHOME" || name == "PASSWORD_STORE_DIR"
 }
 

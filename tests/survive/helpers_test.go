@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -180,7 +179,7 @@ func gpgHome(t *testing.T, u harness.User) (home, fingerprint string) {
 	gpg := func(name string, args ...string) string {
 		cmd := exec.Command(name, args...)
 		cmd.Env = []string{"GNUPGHOME=" + home, "PATH=" + os.Getenv("PATH")}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: u.UID, Gid: u.GID}}
+		cmd.SysProcAttr = asUser(u)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Errorf("%s %q: %v\n%s", name, args, err, out)
