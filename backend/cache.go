@@ -38,7 +38,8 @@ type cached struct {
 	early   float64   // the part of its TTL after which it is asked for again
 	due     bool      // the source is said to have changed
 	stale   error     // why asking again did not work
-	pause   backoff   // until it is worth trying again
+	pause   backoff   // until it is worth trying again for a reader
+	poll    backoff   // the same where nobody reads it
 }
 
 // An absence is a refusal, and until when it is not asked for again.
@@ -47,14 +48,21 @@ type absence struct {
 	pause backoff
 }
 
-// A backoff is a pause that doubles each time, up to maxPause.
+// maxPoll is the longest pause before a value is asked for again that nobody
+// reads. When a server comes back, all that was fetched from it is overdue, on many
+// machines: it must not be asked for everything at once.
+const maxPoll = 5 * time.Minute
+
+// A backoff is a pause that doubles each time.
 type backoff struct {
 	length time.Duration
 	until  time.Time
 }
 
-func (b *backoff) begin() {
-	b.length = min(max(2*b.length, minPause), maxPause)
+func (b *backoff) begin() { b.beginUpTo(maxPause) }
+
+func (b *backoff) beginUpTo(limit time.Duration) {
+	b.length = min(max(2*b.length, minPause), limit)
 	b.until = time.Now().Add(b.length/2 + rand.N(b.length/2))
 }
 
@@ -136,6 +144,7 @@ func (c *cache) put(key string, s *Secret) {
 		c.values[key] = v
 	}
 	v.fetched, v.early, v.due, v.stale, v.pause = time.Now(), 1-rand.Float64()/10, false, s.Stale, backoff{}
+	v.poll = backoff{}
 	if v.stale != nil {
 		v.pause.begin()
 	}
@@ -156,6 +165,7 @@ func (c *cache) lastGood(key string, why error) *Secret {
 	}
 	v.stale = why
 	v.pause.begin()
+	v.poll.beginUpTo(min(max(c.timings.Of(key).TTL, maxPause), maxPoll))
 	return v.secret()
 }
 
@@ -209,7 +219,7 @@ func (c *cache) doubt(keys []string) {
 	defer c.mu.Unlock()
 	for _, key := range keys {
 		if v := c.values[key]; v != nil {
-			v.due, v.pause = true, backoff{}
+			v.due, v.pause, v.poll = true, backoff{}, backoff{}
 		}
 	}
 }
@@ -219,7 +229,7 @@ func (c *cache) invalidate() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, v := range c.values {
-		v.due, v.pause = true, backoff{}
+		v.due, v.pause, v.poll = true, backoff{}, backoff{}
 	}
 	clear(c.absent)
 }
@@ -232,7 +242,7 @@ func (c *cache) overdue() (keys []string) {
 		switch t := c.timings.Of(key); {
 		case age(v.fetched) > max(t.MaxStale, t.TTL):
 			c.drop(key)
-		case t.TTL > 0 && !v.fresh(t) && v.pause.over():
+		case t.TTL > 0 && !v.fresh(t) && v.pause.over() && v.poll.over():
 			keys = append(keys, key)
 		}
 	}
