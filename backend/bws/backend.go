@@ -48,7 +48,7 @@ type Backend struct {
 	failure error        // of the last question, nil if it was answered
 	pause   httpc.Pause
 	refused refusal
-	idle    bool // locked: nothing is asked before somebody reads
+	idle    bool // locked: nothing is asked before it is unlocked
 	changed func()
 }
 
@@ -112,6 +112,7 @@ func (b *Backend) drop() {
 
 // Get decrypts the secret that key names.
 func (b *Backend) Get(ctx context.Context, key string) (*backend.Secret, error) {
+	b.awake()
 	ttl := b.env.Timings.Of(key).TTL
 	s, err := b.get(ctx, key, ttl)
 	if errors.Is(err, backend.ErrNotFound) && ttl > missTTL {

@@ -57,10 +57,11 @@ func (b *Backend) fresh(ctx context.Context, key string, ttl time.Duration) erro
 func (b *Backend) join(before int, ttl time.Duration) (*run, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.idle = false
 	switch {
 	case b.ctx.Err() != nil:
 		return nil, errClosed
+	case b.idle:
+		return nil, errLocked
 	case b.current(before, ttl):
 		return nil, nil
 	case b.run != nil:
@@ -172,6 +173,27 @@ func (b *Backend) Refresh(ctx context.Context) error {
 	b.mu.Unlock()
 	return b.fresh(ctx, "", 0)
 }
+
+// Unlock ends a Lock and logs in, unless that is done.
+func (b *Backend) Unlock(ctx context.Context) error {
+	b.awake()
+	return b.fresh(ctx, "", never)
+}
+
+// awake ends a Lock. Reading a secret does so, which the resolver does not let pass
+// before its time; looking at names and sizes does not.
+func (b *Backend) awake() {
+	b.mu.RLock()
+	idle := b.idle
+	b.mu.RUnlock()
+	if idle {
+		b.mu.Lock()
+		b.idle = false
+		b.mu.Unlock()
+	}
+}
+
+var errLocked = fmt.Errorf("locked: %w", backend.ErrLocked)
 
 // poll asks when the time of what is known is over, so that changes are noticed.
 func (b *Backend) poll() {

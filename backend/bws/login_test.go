@@ -2,6 +2,7 @@ package bws_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -77,14 +78,14 @@ func TestRevokedToken(t *testing.T) {
 		b := s.open(t)
 		reads(t, b, tokenKey, tokenValue, false)
 		time.Sleep(time.Second)
-		if len(disk.files) != 1 {
+		if disk.len() != 1 {
 			t.Error("nothing was kept")
 		}
 		s.Revoke(s.cred.text)
 		time.Sleep(bws.TTL)
 		fails(t, b, tokenKey, backend.ErrExpired, "which has worked before: it is revoked or expired")
 		fails(t, b, tokenKey, backend.ErrExpired, "make a new one")
-		if len(disk.files) != 0 {
+		if disk.len() != 0 {
 			t.Error("the secrets are still on the disk")
 		}
 		s.cred.set(s.NewToken())
@@ -142,6 +143,15 @@ func TestLock(t *testing.T) {
 		}
 		before := s.Seen("all")
 		time.Sleep(time.Hour)
+		if _, err := b.List(t.Context(), ""); !errors.Is(err, backend.ErrLocked) {
+			t.Error(err)
+		}
+		if _, err := b.Stat(t.Context(), tokenKey); !errors.Is(err, backend.ErrLocked) {
+			t.Error(err)
+		}
+		if err := b.Refresh(t.Context()); !errors.Is(err, backend.ErrLocked) {
+			t.Error(err)
+		}
 		if s.Seen("all") != before {
 			t.Error("asked while locked")
 		}
@@ -151,6 +161,23 @@ func TestLock(t *testing.T) {
 		reads(t, b, tokenKey, tokenValue, false)
 		if s.Seen("login") != 2 {
 			t.Errorf("%d logins", s.Seen("login"))
+		}
+
+		_ = b.Lock(t.Context())
+		s.cred.set("")
+		if err := b.Unlock(t.Context()); !errors.Is(err, backend.ErrLocked) {
+			t.Error(err)
+		}
+		s.cred.set("wrong")
+		if err := b.Unlock(t.Context()); !errors.Is(err, backend.ErrRejected) {
+			t.Error(err)
+		}
+		s.cred.set(s.NewToken())
+		if err := b.Unlock(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if entries, err := b.List(t.Context(), ""); err != nil || len(entries) == 0 {
+			t.Error(entries, err)
 		}
 		b.Close()
 	})

@@ -51,6 +51,12 @@ type disk struct {
 
 func newDisk() *disk { return &disk{files: map[string][]byte{}} }
 
+func (d *disk) len() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.files)
+}
+
 func (d *disk) Load(name string) ([]byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
