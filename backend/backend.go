@@ -95,9 +95,19 @@ type Refresher interface {
 }
 
 // A Locker is a Backend that can forget what opens it: keys, tokens, leases,
-// cached values. It goes on working once they are at hand again.
+// cached values. It goes on working once they are at hand again, or, where it is
+// an Unlocker too, after Unlock.
 type Locker interface {
 	Lock(ctx context.Context) error
+}
+
+// An Unlocker is a Backend that can be opened before a secret is asked for: it
+// logs in, or tries its keys, and says whether that works. What it needs it gets
+// from Env.Credential. `secretfs unlock` calls it, and asks the user for what it
+// then lacked. The error wraps ErrRejected where a credential is wrong, ErrLocked
+// where one is missing, ErrUnsupported where only a secret can tell.
+type Unlocker interface {
+	Unlock(ctx context.Context) error
 }
 
 // State says how a backend as a whole is doing, as `secretfs status` shows it.

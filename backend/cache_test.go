@@ -227,6 +227,70 @@ func TestLock(t *testing.T) {
 	}
 }
 
+// Nobody may go on to serve a version of a locked backend.
+func TestLockedVersions(t *testing.T) {
+	m := backendtest.NewMemory(map[string]string{"a": "value of a"})
+	r := backend.New(m, backend.Options{Name: "near"})
+	defer r.Close()
+	for _, locked := range []bool{false, true} {
+		if locked {
+			if err := r.Lock(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		info, err := r.Stat(t.Context(), "a")
+		if err != nil || info.Version == "" || info.Due != locked {
+			t.Errorf("locked %v: %+v, %v", locked, info, err)
+		}
+	}
+}
+
+// A fetch that was under way when the backend was locked hands out nothing.
+func TestLockMeanwhile(t *testing.T) {
+	r, m := remote(t, backend.Options{Name: "far", Timings: minuteHour}, false)
+	release := m.Hang("a")
+	got := make(chan error, 1)
+	go func() {
+		s, err := r.Get(context.Background(), "a")
+		if err == nil {
+			s.Value.Destroy()
+		}
+		got <- err
+	}()
+	for m.Gets("a") == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := r.Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	if err := <-got; !errors.Is(err, backend.ErrLocked) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What was locked in one process is so in the next.
+func TestLockedFromTheStart(t *testing.T) {
+	m := backendtest.NewMemory(map[string]string{"a": "value of a"})
+	r := backend.New(m, backend.Options{Name: "near", Locked: true})
+	defer r.Close()
+	if _, err := r.Get(t.Context(), "a"); !errors.Is(err, backend.ErrLocked) || m.Gets("a") != 0 {
+		t.Errorf("asked %d times: %v", m.Gets("a"), err)
+	}
+	if known, err := r.Try(t.Context()); !known || !errors.Is(err, backend.ErrLocked) {
+		t.Errorf("trying it: %v, %v", known, err)
+	}
+	r.Unlock()
+	if known, err := r.Try(t.Context()); known || err != nil {
+		t.Errorf("trying one that cannot tell: %v, %v", known, err)
+	}
+	if s, err := r.Get(t.Context(), "a"); err != nil {
+		t.Error(err)
+	} else {
+		s.Value.Destroy()
+	}
+}
+
 func TestAwait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, m := remote(t, backend.Options{Name: "far", Timings: minuteHour}, false)

@@ -1,6 +1,9 @@
 package backend
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Lock forgets everything that opens the backend and every value of it. Until
 // Unlock all requests are answered with ErrLocked.
@@ -21,7 +24,7 @@ func (r *Resolver) Lock(ctx context.Context) error {
 	return nil
 }
 
-// Unlock lets requests pass again.
+// Unlock lets requests pass again. What was found wrong before is tried anew.
 func (r *Resolver) Unlock() {
 	r.mu.Lock()
 	r.locked = false
@@ -31,4 +34,19 @@ func (r *Resolver) Unlock() {
 	}
 	r.forgive()
 	r.invalidate()
+}
+
+// Try has the backend open itself, as far as it can without fetching a secret:
+// what `secretfs unlock` wants to know. known is false where it cannot tell,
+// because it is no Unlocker or needs a secret for that.
+func (r *Resolver) Try(ctx context.Context) (known bool, err error) {
+	if err := r.open(); err != nil {
+		return true, r.named(err)
+	}
+	u, ok := r.backend.(Unlocker)
+	if !ok {
+		return false, nil
+	}
+	err = u.Unlock(ctx)
+	return !errors.Is(err, ErrUnsupported), r.named(err)
 }

@@ -28,6 +28,8 @@ type Options struct {
 	// Slot keeps the values of a Remote for the next process, Listings what a
 	// Lister has told.
 	Slot, Listings Slot
+	// Locked is for one that was locked in an earlier process: see Lock.
+	Locked bool
 }
 
 // A Resolver stands in front of one Backend and sees to it that nobody waits
@@ -58,6 +60,13 @@ type Resolver struct {
 	lastOK   time.Time
 }
 
+// ended is the context of what may wait for nothing.
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
 // New wraps b. Whoever owns the Resolver closes it, and so b.
 func New(b Backend, o Options) *Resolver {
 	if o.Timeout <= 0 {
@@ -79,6 +88,9 @@ func New(b Backend, o Options) *Resolver {
 		r.cache.restore(o.Slot.Saved)
 		r.keeper = r.keep(o, remote.Polls())
 	}
+	if o.Locked {
+		_ = r.Lock(ended) // it has nothing yet to let go of elsewhere
+	}
 	return r
 }
 
@@ -95,6 +107,10 @@ func (r *Resolver) Get(ctx context.Context, key string) (*Secret, error) {
 		return nil, r.named(err)
 	}
 	s, err := r.get(ctx, key)
+	if locked := r.open(); locked != nil && err == nil { // meanwhile
+		s.Value.Destroy()
+		return nil, r.named(locked)
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("no answer for %q in the caller's time: %w", key, ErrTimeout)
 	}
@@ -180,12 +196,13 @@ func (r *Resolver) stat(ctx context.Context, key string) (Info, error) {
 	if ix, ok := r.backend.(Indexer); ok {
 		info, err := ix.Stat(ctx, key)
 		info.Err = r.named(info.Err)
+		info.Due = info.Due || r.open() != nil // no version may be served
 		return info, r.named(err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if info, ok := r.known[key]; ok {
-		info.Err = r.named(info.Err)
+		info.Err, info.Due = r.named(info.Err), r.locked
 		return info, nil
 	}
 	return Info{Size: SizeUnknown}, nil

@@ -50,8 +50,8 @@ const (
 )
 
 // A Backend serves the files below one directory, and takes notice of their
-// changes. It implements backend.Backend, Indexer, Notifier, Refresher, Locker
-// and Reporter.
+// changes. It implements backend.Backend, Indexer, Notifier, Refresher, Locker,
+// Unlocker and Reporter.
 type Backend struct {
 	cfg    Config
 	ctx    context.Context // ends with Close
@@ -63,6 +63,7 @@ type Backend struct {
 
 	mu      sync.Mutex // guards all below, and the entries
 	changed func()
+	locked  bool
 	entries map[string]*entry // by key
 	kept    int64             // bytes of ciphertext in entries
 	// openedWith is what the key files were when the file keys in entries were
@@ -76,6 +77,7 @@ var (
 	_ backend.Notifier  = (*Backend)(nil)
 	_ backend.Refresher = (*Backend)(nil)
 	_ backend.Locker    = (*Backend)(nil)
+	_ backend.Unlocker  = (*Backend)(nil)
 	_ backend.Reporter  = (*Backend)(nil)
 )
 

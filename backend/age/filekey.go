@@ -38,13 +38,39 @@ func (b *Backend) forgetAllKeys() {
 	}
 }
 
-// Lock wipes the file keys. What opens the files then has to do so again.
+// A Lockable may be Config.Keys: it forgets what a passphrase has opened.
+type Lockable interface {
+	// Open opens what takes a passphrase, and says whether there was anything
+	// to open.
+	Open(ctx context.Context) (news bool, err error)
+	Lock()
+}
+
+// Lock wipes the file keys, and recovers none until Unlock.
 func (b *Backend) Lock(context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.locked = true
 	b.forgetAllKeys()
+	if l, ok := b.cfg.Keys.(Lockable); ok {
+		l.Lock()
+	}
 	b.touch()
 	return nil
+}
+
+// Unlock opens the key files that take a passphrase. Whether they are the right
+// ones only a file can tell.
+func (b *Backend) Unlock(ctx context.Context) error {
+	b.mu.Lock()
+	b.locked = false
+	b.mu.Unlock()
+	if l, ok := b.cfg.Keys.(Lockable); ok {
+		if _, err := l.Open(ctx); err != nil {
+			return err
+		}
+	}
+	return backend.ErrUnsupported
 }
 
 func (b *Backend) keyStamps() []stamp {
@@ -75,13 +101,19 @@ func (b *Backend) remembered(e *entry, s *sealed) *secret.Value {
 // fileKey recovers the file key of s.
 func (b *Backend) fileKey(ctx context.Context, e *entry, s *sealed) (*secret.Value, error) {
 	with := b.keyStamps()
+	b.mu.Lock()
+	locked := b.locked
+	b.mu.Unlock()
+	if locked {
+		return nil, backend.ErrLocked
+	}
 	v, err := b.cfg.Keys.FileKey(ctx, s.header)
 	if err != nil {
 		return nil, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.ctx.Err() == nil && !e.dropped && slices.Equal(with, b.openedWith) {
+	if b.ctx.Err() == nil && !e.dropped && !b.locked && slices.Equal(with, b.openedWith) {
 		e.keep(s.digest, v.Share())
 	}
 	return v, nil

@@ -2,6 +2,7 @@ package age_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -49,8 +50,15 @@ func TestFileKeysAreKept(t *testing.T) {
 	c.asked(t, 1, "rekeyed")
 
 	must(t, b.Lock(t.Context()))
+	if got, _, err := get(t, b, "a"); !errors.Is(err, backend.ErrLocked) {
+		t.Errorf("locked: got %q, %v", got, err)
+	}
+	c.asked(t, 0, "locked")
+	if err := b.Unlock(t.Context()); !errors.Is(err, backend.ErrUnsupported) {
+		t.Errorf("unlocking where a file alone can tell: %v", err)
+	}
 	reads(t, b, "a", "one")
-	c.asked(t, 1, "locked")
+	c.asked(t, 1, "unlocked")
 
 	must(t, os.WriteFile(filepath.Join(p.dir, "a.age"), []byte("broken"), 0o600))
 	for range 3 {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/secretfs/secretfs/backend/credential"
 	"github.com/secretfs/secretfs/policy/conf"
 )
 
@@ -29,16 +30,18 @@ type Settings struct {
 	// private key each, whatever the list.
 	Identities, KeyFiles, SSHKeyFiles []string
 	PluginsPath                       string
+	// Passphrase opens the files among them that take one.
+	Passphrase credential.Source
 }
 
 // Decode reads Settings from an entry of `backends:` in a policy file that lies
 // in dir. All problems go to report; it reads no other file.
 func Decode(n *conf.Node, dir string, report *conf.Problems) any {
-	f := conf.Open(n, report, "dir", "identities", "key_files", "ssh_key_files", "plugins_path")
+	f := conf.Open(n, report, "dir", "identities", "key_files", "ssh_key_files", "plugins_path", "passphrase")
 	s := Settings{
 		Dir:        f.Path("dir", dir, filepath.Clean(dir)),
 		Identities: f.Paths("identities", dir), KeyFiles: f.Paths("key_files", dir), SSHKeyFiles: f.Paths("ssh_key_files", dir),
-		PluginsPath: f.Text("plugins_path", ""),
+		PluginsPath: f.Text("plugins_path", ""), Passphrase: credential.Decode(f, "passphrase", dir),
 	}
 	if f.Get("identities") == nil && f.Get("key_files") == nil && f.Get("ssh_key_files") == nil {
 		f.Addf("", "no key is named: give identities, key_files or ssh_key_files")

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/secretfs/secretfs/backend/credential"
 	"github.com/secretfs/secretfs/policy"
 )
 
@@ -19,7 +20,7 @@ func parsePolicy(text string) (*policy.Policy, error) {
 
 func TestSettings(t *testing.T) {
 	p, err := parsePolicy(`backends:
-  a: {type: age, dir: secrets, identities: [any], key_files: [keys.txt], ssh_key_files: [/etc/ssh/ssh_host_ed25519_key], plugins_path: /opt/age}
+  a: {type: age, dir: secrets, identities: [any], key_files: [keys.txt], ssh_key_files: [/etc/ssh/ssh_host_ed25519_key], plugins_path: /opt/age, passphrase: {ask: true}}
   b: {type: age, key_files: [keys.txt]}
 secrets:
   db/password: {backend: a}
@@ -36,7 +37,7 @@ secrets:
 	}
 	want := Settings{
 		Dir: "/etc/secretfs/secrets", Identities: []string{"/etc/secretfs/any"}, KeyFiles: []string{"/etc/secretfs/keys.txt"},
-		SSHKeyFiles: []string{"/etc/ssh/ssh_host_ed25519_key"}, PluginsPath: "/opt/age",
+		SSHKeyFiles: []string{"/etc/ssh/ssh_host_ed25519_key"}, PluginsPath: "/opt/age", Passphrase: credential.Source{Kind: credential.Ask, Field: "passphrase"},
 	}
 	if got := p.Backends[0].Config; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)

@@ -52,7 +52,8 @@ const (
 )
 
 // A Backend serves the secrets of one file, and takes notice of its changes. It
-// implements backend.Backend, Indexer, Notifier, Refresher and Reporter.
+// implements backend.Backend, Indexer, Notifier, Refresher, Locker, Unlocker and
+// Reporter.
 //
 // The file is read in a goroutine of its own: a FIFO or a dead server in its
 // place delays nobody beyond their own deadline.
@@ -63,6 +64,7 @@ type Backend struct {
 
 	mu      sync.Mutex // guards all below
 	changed func()
+	locked  bool
 	good    *edition  // the last version that could be decrypted, or nil
 	index   *Document // what Stat and List answer from, or nil
 	err     error     // why the newest version is not good, nil if it is
@@ -92,6 +94,8 @@ var (
 	_ backend.Indexer   = (*Backend)(nil)
 	_ backend.Notifier  = (*Backend)(nil)
 	_ backend.Refresher = (*Backend)(nil)
+	_ backend.Locker    = (*Backend)(nil)
+	_ backend.Unlocker  = (*Backend)(nil)
 	_ backend.Reporter  = (*Backend)(nil)
 )
 

@@ -204,6 +204,9 @@ func (b *Backend) dataKey(doc *Document, good *edition) (*secret.Value, error) {
 			return key, nil
 		}
 	}
+	if b.isLocked() {
+		return nil, errLocked
+	}
 	ctx, cancel := context.WithTimeout(b.ctx, keyTime)
 	defer cancel()
 	return b.cfg.Keys.DataKey(ctx, doc.Keys())
@@ -270,6 +273,9 @@ func (b *Backend) finish(l *load, set func()) (open bool) {
 	index, err := b.index, b.err
 	if open = b.ctx.Err() == nil; open {
 		set()
+	}
+	if b.locked {
+		b.forget()
 	}
 	changed := b.changed
 	if index == b.index && fmt.Sprint(err) == fmt.Sprint(b.err) {

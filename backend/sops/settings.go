@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/credential"
 	"github.com/secretfs/secretfs/backend/sops/keys"
 	"github.com/secretfs/secretfs/policy/conf"
 )
@@ -21,12 +22,14 @@ type Settings struct {
 	File   string // absolute path
 	Format Format
 	Keys   keys.Config
+	// Passphrase opens the key files that take one.
+	Passphrase credential.Source
 }
 
 // Decode reads Settings from an entry of `backends:` in a policy file that lies
 // in dir. All problems go to report; it reads no other file.
 func Decode(n *conf.Node, dir string, report *conf.Problems) any {
-	f := conf.Open(n, report, "file", "format", "age", "identities", "gnupg", "vault", "helpers")
+	f := conf.Open(n, report, "file", "format", "age", "identities", "gnupg", "vault", "helpers", "passphrase")
 	var s Settings
 	if s.File = f.Path("file", dir, ""); f.Get("file") == nil {
 		f.Addf("file", "file is missing")
@@ -37,6 +40,7 @@ func Decode(n *conf.Node, dir string, report *conf.Problems) any {
 	}
 	s.Format = Format(f.OneOf("format", string(FormatOf(s.File)), names...))
 	s.Keys.KeyFiles = f.Paths("identities", dir)
+	s.Passphrase = credential.Decode(f, "passphrase", dir)
 	age := f.Map("age", "key_files", "ssh_key_files", "plugins_path")
 	s.Keys.AgeKeyFiles = age.Paths("key_files", dir)
 	s.Keys.SSHKeyFiles = age.Paths("ssh_key_files", dir)
@@ -65,7 +69,7 @@ func checkVaultAddress(address string) string {
 // Open is the backend.Opener of this package. It reads nothing yet.
 func Open(config any, env backend.Env) (backend.Backend, error) {
 	s := config.(Settings)
-	ring := keys.New(s.Keys, env.Helper)
+	ring := keys.New(s.Keys, env.Helper).Use(keys.PassphraseOf(env, s.Passphrase))
 	return New(Config{
 		File: s.File, Format: s.Format, Keys: ring, KeyFiles: ring.Sources(), MaxStale: env.Timings.Default.MaxStale,
 		Save: env.State.Save, Saved: env.State.Saved,

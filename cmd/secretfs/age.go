@@ -12,7 +12,7 @@ func openAge(config any, env backend.Env) (backend.Backend, error) {
 	s := config.(age.Settings)
 	ring := keys.New(keys.Config{
 		KeyFiles: s.Identities, AgeKeyFiles: s.KeyFiles, SSHKeyFiles: s.SSHKeyFiles, PluginsPath: s.PluginsPath,
-	}, env.Helper)
+	}, env.Helper).Use(keys.PassphraseOf(env, s.Passphrase))
 	return age.New(age.Config{
 		Dir: s.Dir, Keys: ring, KeyFiles: ring.Sources(), MaxStale: env.Timings.Default.MaxStale,
 		Save: env.State.Save, Saved: env.State.Saved,

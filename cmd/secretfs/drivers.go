@@ -6,6 +6,7 @@ import (
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/age"
 	"github.com/secretfs/secretfs/backend/bws"
+	"github.com/secretfs/secretfs/backend/credential"
 	"github.com/secretfs/secretfs/backend/dir"
 	"github.com/secretfs/secretfs/backend/exec"
 	"github.com/secretfs/secretfs/backend/sops"
@@ -17,14 +18,14 @@ import (
 // reads, and what there is to be said against it.
 var (
 	drivers = policy.Drivers{
-		"age": {Settings: age.Decode, SecretKeys: age.SecretKeys, Reference: age.Reference},
+		"age": {Settings: age.Decode, SecretKeys: age.SecretKeys, Reference: age.Reference, Secrets: credential.Secrets},
 		"bws": {
 			Settings: bws.Decode, SecretKeys: bws.SecretKeys, Reference: bws.Reference,
 			TTL: bws.TTL, Disk: true, Secrets: bws.Secrets,
 		},
 		"dir":  {Settings: dir.Decode, SecretKeys: dir.SecretKeys, Reference: dir.Reference},
 		"exec": {Settings: exec.Decode, SecretKeys: exec.SecretKeys, Reference: exec.Reference, TTL: exec.TTL},
-		"sops": {Settings: sops.Decode},
+		"sops": {Settings: sops.Decode, Secrets: credential.Secrets},
 	}
 	openers = map[string]backend.Opener{
 		"age":  openAge,

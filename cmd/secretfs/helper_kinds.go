@@ -23,6 +23,8 @@ func helperKind(kind string) mount.HelperKind {
 	switch kind {
 	case keys.KindGPG:
 		return mount.HelperKind{Program: self, Args: []string{"helper", kind}, Daemon: true}
+	case keys.KindPassphrase:
+		return mount.HelperKind{Program: self, Args: []string{"helper", kind}}
 	case keys.KindPlugin:
 		return mount.HelperKind{Program: self, Args: []string{"helper", kind}, Inherits: forPlugins}
 	case program.Kind:

@@ -56,6 +56,8 @@ func newRoot() *cobra.Command {
 		listCommand(),
 		explainCommand(),
 		auditCommand(),
+		unlockCommand(),
+		lockCommand(),
 		refreshCommand(),
 		reloadCommand(),
 		upgradeCommand(),

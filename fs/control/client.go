@@ -8,8 +8,11 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"os"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Client asks the worker behind the socket at Path. It keeps no connection;
@@ -35,6 +38,12 @@ func (c *Client) Call(ctx context.Context, command string, args, result any) err
 	if err != nil {
 		return err
 	}
+	return c.persist(ctx, idempotent[command], func() error { return c.exchange(ctx, line, nil, result, new(fileReader)) })
+}
+
+// persist calls try until the connection does not break. Only what may be asked
+// twice is.
+func (c *Client) persist(ctx context.Context, twice bool, try func() error) error {
 	patience := c.Patience
 	if patience == 0 {
 		patience = defaultPatience
@@ -42,8 +51,8 @@ func (c *Client) Call(ctx context.Context, command string, args, result any) err
 	var lost time.Time // when the first of several connections in a row broke
 	for {
 		began := time.Now()
-		err := c.try(ctx, line, result)
-		if !errors.Is(err, ErrBroken) || !idempotent[command] {
+		err := try()
+		if !errors.Is(err, ErrBroken) || !twice {
 			return err
 		}
 		if lost.IsZero() || time.Since(began) > patience {
@@ -73,13 +82,9 @@ func encode(command string, args any) ([]byte, error) {
 	return append(line, '\n'), err
 }
 
-// try asks once, over a connection of its own.
-func (c *Client) try(ctx context.Context, line []byte, result any) error {
-	return c.exchange(ctx, line, result, new(fileReader))
-}
-
-// exchange is try, and r keeps a descriptor that comes with the answer.
-func (c *Client) exchange(ctx context.Context, line []byte, result any, r *fileReader) error {
+// exchange asks once, over a connection of its own. pass goes with the question,
+// unless it is nil; r keeps a descriptor that comes with the answer.
+func (c *Client) exchange(ctx context.Context, line []byte, pass *os.File, result any, r *fileReader) error {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", c.Path)
 	if err != nil {
@@ -90,9 +95,13 @@ func (c *Client) exchange(ctx context.Context, line []byte, result any, r *fileR
 
 	// A refused peer is answered before it has asked: the write may fail
 	// while the answer is there to be read.
-	_, writeErr := conn.Write(line)
-	var resp response
 	r.conn = conn.(*net.UnixConn)
+	var rights []byte
+	if pass != nil {
+		rights = unix.UnixRights(int(pass.Fd()))
+	}
+	_, _, writeErr := r.conn.WriteMsgUnix(line, rights, nil)
+	var resp response
 	err = readLine(r, maxResponse, &resp)
 	switch {
 	case ctx.Err() != nil:

@@ -1,7 +1,8 @@
 // Package control is the conversation between the commands of secretfs and the
 // worker of a running mount: one JSON line each way over a unix socket that is
 // open to root and to the mount's own user only. It carries names, states and
-// sentences, never a secret.
+// sentences, never a secret: what is typed for `secretfs unlock` goes through a
+// pipe whose descriptor comes with the request.
 //
 // The holder makes the listener and every worker inherits it, so that the
 // socket outlives a worker: who connects while none is there waits in the
@@ -25,12 +26,15 @@ const (
 	CmdUpgrade = "upgrade" // UpgradeRequest -> nil; the answer may be lost with the worker
 	CmdUmount  = "umount"  // UmountRequest -> UmountAnswer; likewise
 	CmdInherit = "inherit" // nil -> Passed; for the next holder, see Client.Inherit
+	CmdUnlock  = "unlock"  // UnlockRequest -> UnlockAnswer; see Client.Unlock
+	CmdLock    = "lock"    // LockRequest -> nil
 )
 
 // idempotent commands are asked again when the worker dies before it answered.
 var idempotent = map[string]bool{
 	CmdStatus: true, CmdList: true, CmdExplain: true,
 	CmdRefresh: true, CmdWait: true, CmdReload: true,
+	CmdUnlock: true, CmdLock: true,
 }
 
 var (

@@ -24,7 +24,7 @@ func (c *Client) Inherit(ctx context.Context) (*os.File, error) {
 		return nil, err
 	}
 	var r fileReader
-	if err := c.exchange(ctx, line, nil, &r); err != nil {
+	if err := c.exchange(ctx, line, nil, nil, &r); err != nil {
 		r.close()
 		return nil, err
 	}

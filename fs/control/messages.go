@@ -40,6 +40,8 @@ type Backend struct {
 	Type  string `json:"type"`
 	State string `json:"state"`
 	Error string `json:"error"`
+	// Asks are the credentials that `secretfs unlock` would ask for.
+	Asks []string `json:"asks,omitempty"`
 }
 
 // A Secret is one configured secret in a Status. State is a backend.State.
@@ -108,6 +110,39 @@ type RefreshRequest struct {
 // A WaitRequest waits until each of Paths can be read.
 type WaitRequest struct {
 	Paths []string `json:"paths"`
+}
+
+// An UnlockRequest gives a backend what opens it. Without Fields it asks what
+// there is to be asked, or has one that lacks nothing opened.
+type UnlockRequest struct {
+	Backend string  `json:"backend"`
+	Fields  []Field `json:"fields,omitempty"` // what comes through the pipe, one after the other
+}
+
+// A Field is a credential that was typed.
+type Field struct {
+	Name string `json:"name"`
+	Len  int    `json:"len"` // bytes
+}
+
+// An UnlockAnswer says whether the backend is open. If not, Error says why, and
+// Asks what it lacks: one that was given before is there again if it was wrong.
+type UnlockAnswer struct {
+	Open  bool       `json:"open"`
+	Error string     `json:"error,omitempty"`
+	Asks  []Question `json:"asks,omitempty"`
+}
+
+// A Question is what the user is asked for.
+type Question struct {
+	Field  string `json:"field"`
+	Prompt string `json:"prompt"`
+}
+
+// A LockRequest has backends forget what opens them and all values; none named
+// means all.
+type LockRequest struct {
+	Backends []string `json:"backends"`
 }
 
 // An UmountRequest ends the mount. A busy one is refused unless Lazy, which

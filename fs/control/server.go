@@ -70,7 +70,9 @@ func (s *Server) serve(ctx context.Context, conn *net.UnixConn) {
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(requestTimeout))
 	var req request
-	if err := readLine(conn, maxRequest, &req); err != nil {
+	r := &fileReader{conn: conn}
+	defer r.close()
+	if err := readLine(r, maxRequest, &req); err != nil {
 		answer(conn, nil, fmt.Errorf("reading the request: %w", err))
 		return
 	}
@@ -81,7 +83,8 @@ func (s *Server) serve(ctx context.Context, conn *net.UnixConn) {
 	}
 	_ = conn.SetReadDeadline(time.Time{})
 	go watch(conn, cancel)
-	result, err := handler(context.WithValue(ctx, peerKey{}, peer), req.Args)
+	ctx = context.WithValue(context.WithValue(ctx, peerKey{}, peer), pipeKey{}, r.file)
+	result, err := handler(ctx, req.Args)
 	answer(conn, result, err)
 }
 

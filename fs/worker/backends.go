@@ -14,7 +14,9 @@ import (
 	"time"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/credential"
 	"github.com/secretfs/secretfs/backend/secret"
+	"github.com/secretfs/secretfs/fs/credentials"
 	"github.com/secretfs/secretfs/policy"
 )
 
@@ -22,6 +24,7 @@ import (
 type opened struct {
 	spec     policy.Backend
 	state    string // the state directory, if spec needs one
+	asked    *credentials.Asked
 	resolver *backend.Resolver
 }
 
@@ -34,9 +37,11 @@ func (w *worker) backend(spec policy.Backend, p *policy.Policy) (*opened, error)
 	if opener == nil {
 		return nil, errors.New("no driver for type " + spec.Type)
 	}
+	asked := w.asked(spec)
 	env := backend.Env{
-		Name: spec.Name, Timeout: spec.Timeout, Timings: timings(spec), Credential: w.chain(spec.Name).Get,
-		Helper: w.helper(spec.Name), State: w.slot(stateSlot+spec.Name, nil), Disk: w.store(spec, p),
+		Name: spec.Name, Timeout: spec.Timeout, Timings: timings(spec),
+		Credential: w.chain(spec.Name, asked).Get, Forget: func(s credential.Source) { asked.Forget(s.Field) },
+		Helper: w.helper(spec.Name), State: w.locks.guard(spec.Name, w.slot(stateSlot+spec.Name, nil)), Disk: w.store(spec, p),
 		Log: w.log.With("backend", spec.Name),
 	}
 	defer env.State.Saved.Keys.Destroy()
@@ -44,12 +49,13 @@ func (w *worker) backend(spec policy.Backend, p *policy.Policy) (*opened, error)
 	if err != nil {
 		return nil, err
 	}
-	values := w.slot(valuesSlot+spec.Name, source(spec))
+	values := w.locks.guard(spec.Name, w.slot(valuesSlot+spec.Name, source(spec)))
 	defer values.Saved.Keys.Destroy()
 	listings := w.slot(listingsSlot+spec.Name, source(spec))
 	defer listings.Saved.Keys.Destroy()
-	o := &opened{spec: spec, state: p.State, resolver: backend.New(b, backend.Options{
+	o := &opened{spec: spec, state: p.State, asked: asked, resolver: backend.New(b, backend.Options{
 		Name: spec.Name, Timeout: spec.Timeout, InFlight: spec.InFlight, Timings: env.Timings, Slot: values, Listings: listings,
+		Locked: w.locks.has(spec.Name),
 	})}
 	o.resolver.Notify(func() { w.changes.add(spec.Name) })
 	return o, nil
@@ -85,6 +91,7 @@ const (
 	stateSlot    = "backend-"  // the backend's own state
 	valuesSlot   = "values-"   // what the resolver remembers of a remote one
 	listingsSlot = "listings-" // what lies in the places of a remote one
+	askedSlot    = "asked-"    // what somebody has typed for it
 )
 
 // slot is where one part's state is kept for the next worker. What was kept with
@@ -170,6 +177,7 @@ func (w *worker) retire(old map[string]*opened) {
 					w.unkeep(stateSlot + name)
 					w.unkeep(valuesSlot + name)
 					w.unkeep(listingsSlot + name)
+					w.unkeep(askedSlot + name)
 				}
 			})
 		}

@@ -29,6 +29,8 @@ func (w *worker) handlers() map[string]control.Handler {
 		control.CmdReload:  w.handleReload,
 		control.CmdUpgrade: w.handleUpgrade,
 		control.CmdUmount:  w.handleUmount,
+		control.CmdUnlock:  w.handleUnlock,
+		control.CmdLock:    w.handleLock,
 		control.CmdInherit: w.handleInherit,
 	}
 }

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/secretfs/secretfs/backend"
@@ -31,10 +32,14 @@ func (w *worker) status() control.Status {
 		types[b.Name] = b.Type
 	}
 	unsound := make(map[string]backend.Status) // backends that have not served, or not the newest
+	lacks := w.lacks()
 	for _, r := range view.Backends.All() {
-		st := r.Status()
+		st, asks := r.Status(), lacks[r.Name()]
+		if len(asks) > 0 && st.State == backend.Unread {
+			st.State, st.Err = backend.Locked, fmt.Errorf("secretfs unlock %s asks for %s", r.Name(), strings.Join(asks, ", "))
+		}
 		s.Backends = append(s.Backends, control.Backend{
-			Name: r.Name(), Type: types[r.Name()], State: string(st.State), Error: text(st.Err),
+			Name: r.Name(), Type: types[r.Name()], State: string(st.State), Error: text(st.Err), Asks: asks,
 		})
 		if st.State != backend.Ready {
 			unsound[r.Name()] = st
@@ -46,6 +51,20 @@ func (w *worker) status() control.Status {
 		s.Secrets = append(s.Secrets, w.secretStatus(ctx, &view.Policy.Secrets[i], unsound))
 	}
 	return s
+}
+
+// lacks are the credentials by backend that are to be asked for and were not
+// typed yet.
+func (w *worker) lacks() map[string][]string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	lacks := make(map[string][]string)
+	for name, o := range w.opened {
+		for _, s := range o.asked.Missing(asks(o)) {
+			lacks[name] = append(lacks[name], s.Field)
+		}
+	}
+	return lacks
 }
 
 func (w *worker) secretStatus(ctx context.Context, p *policy.Secret, unsound map[string]backend.Status) control.Secret {

@@ -42,10 +42,11 @@ type Config struct {
 }
 
 // The names under which the holder keeps things for the next worker: the last
-// good policy, and what the name service has answered.
+// good policy, what the name service has answered, and which backends are locked.
 const (
 	keptPolicy = "policy"
 	keptNames  = "names"
+	keptLocks  = "locks"
 )
 
 // A worker is the one of this process.
@@ -69,6 +70,8 @@ type worker struct {
 	conn   *mount.Conn
 
 	changes changes
+	locks   locks
+	unlocks chan struct{}     // held by the one secretfs unlock that there may be at a time
 	said    map[string]string // backend -> error logged last; for the goroutine that tells of changes
 
 	state      stateFolder
@@ -84,7 +87,7 @@ type worker struct {
 // Run serves until the mount is gone. The exit code is for the holder: a
 // policy with errors is told apart with errors.As from everything else.
 func Run(cfg Config) error {
-	w := &worker{cfg: cfg, gated: make(chan struct{}), opened: make(map[string]*opened), said: make(map[string]string)}
+	w := &worker{cfg: cfg, gated: make(chan struct{}), unlocks: make(chan struct{}, 1), opened: make(map[string]*opened), said: make(map[string]string)}
 	w.log = slog.New(slog.NewTextHandler(newQueue(os.Stderr), nil))
 	system := os.Geteuid() == 0
 	if err := secret.Harden(system); err != nil {
@@ -112,6 +115,9 @@ func (w *worker) begin(ctx context.Context, system bool) error {
 	}
 	if err := w.settle(ctx, p, system); err != nil {
 		return err
+	}
+	if saved, err := w.link.KeptBytes(keptLocks); err == nil {
+		w.locks.restore(saved)
 	}
 	view, err := w.view(p)
 	if err != nil {

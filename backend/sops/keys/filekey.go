@@ -24,6 +24,10 @@ const headerField = "header"
 // The error wraps ErrLocked (nothing at hand matches), ErrCorrupt (the header is
 // damaged or forged), and what DataKey answers where plugins are asked.
 func (r *Ring) FileKey(ctx context.Context, header []byte) (*secret.Value, error) {
+	return r.withProtected(ctx, func() (*secret.Value, error) { return r.fileKey(ctx, header) })
+}
+
+func (r *Ring) fileKey(ctx context.Context, header []byte) (*secret.Value, error) {
 	h, err := r.take()
 	if err != nil {
 		return nil, err

@@ -36,6 +36,24 @@ type keyFile struct {
 	stamp  stamp
 	failed bool // it could not be read
 	material
+	opened bool          // the material is that of a protected file, opened
+	wrong  *secret.Value // a passphrase that does not open it, or nil
+}
+
+// open puts what a protected file holds in its place.
+func (f *keyFile) open(m material) {
+	f.wrong.Destroy()
+	f.material, f.opened, f.wrong = m, true, nil
+}
+
+// forget has a protected file that was opened read again, and any passphrase
+// tried.
+func (f *keyFile) forget() {
+	f.wrong.Destroy()
+	f.wrong = nil
+	if f.opened {
+		f.stamp, f.material, f.opened = stamp{}, material{}, false
+	}
 }
 
 // load reads the file anew if it changed, or could not be read before: the cause
@@ -48,7 +66,8 @@ func (f *keyFile) load() {
 	if err != nil {
 		m.complain(f.path, "%v", err)
 	}
-	f.stamp, f.material, f.failed = s, m, err != nil
+	f.wrong.Destroy()
+	f.stamp, f.material, f.failed, f.opened, f.wrong = s, m, err != nil, false, nil
 }
 
 // readKeyFile does not block on a FIFO and does not read devices.

@@ -31,6 +31,8 @@ type material struct {
 	ages    []ageIdentity
 	plugins []pluginIdentity
 	pgp     []*packet.PrivateKey
+	// protected is a whole file that takes a passphrase to be read, or nil.
+	protected *protected
 	// problems are sentences that name file and line and quote nothing.
 	problems []string
 }
@@ -47,7 +49,11 @@ func parseKeyFile(name string, b []byte) (m material) {
 	switch {
 	case bytes.HasPrefix(first, []byte("age-encryption.org/")),
 		bytes.HasPrefix(first, []byte("-----BEGIN AGE ENCRYPTED FILE")):
-		m.complain(name, "the identity file is itself encrypted with age, and nobody is there to open it: name the decrypted file")
+		if isPassphraseFile(b) {
+			m.protected = &protected{protectedAge, bytes.Clone(b)}
+			return m
+		}
+		m.complain(name, "the identity file is itself encrypted with age to other identities: encrypt it with a passphrase (age -p), or name the decrypted file")
 	case bytes.HasPrefix(first, []byte("PuTTY-User-Key-File")):
 		m.complain(name, "a PuTTY key, expected an OpenSSH one: convert it with puttygen -O private-openssh")
 	case bytes.HasPrefix(first, []byte("-----BEGIN PGP ")):
@@ -57,7 +63,7 @@ func parseKeyFile(name string, b []byte) (m material) {
 	default:
 		m.parseAge(name, b)
 	}
-	if len(m.ages)+len(m.plugins)+len(m.pgp)+len(m.problems) == 0 {
+	if len(m.ages)+len(m.plugins)+len(m.pgp)+len(m.problems) == 0 && m.protected == nil {
 		m.complain(name, "holds no identity")
 	}
 	return m

@@ -3,11 +3,13 @@ package keys
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"sync"
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
+	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/helper"
 	"github.com/secretfs/secretfs/backend/secret"
 )
@@ -19,8 +21,10 @@ import (
 // and cannot wipe them; secret.Harden is the net under them. The text of the key
 // files is read into locked memory and wiped at once.
 type Ring struct {
-	cfg   Config
-	start helper.Starter
+	cfg        Config
+	start      helper.Starter
+	passphrase Passphrase
+	opening    chan struct{} // held by Open
 
 	mu     sync.Mutex
 	files  []*keyFile
@@ -39,7 +43,7 @@ type hand struct {
 // the helpers for gpg, age plugins and cloud keys; where nil, none of those open
 // anything.
 func New(cfg Config, start helper.Starter) *Ring {
-	r := &Ring{cfg: cfg, start: start}
+	r := &Ring{cfg: cfg, start: start, opening: make(chan struct{}, 1)}
 	for _, path := range cfg.files() {
 		r.files = append(r.files, &keyFile{path: path})
 	}
@@ -54,6 +58,27 @@ func New(cfg Config, start helper.Starter) *Ring {
 // ErrUnavailable, ErrTimeout or ErrCorrupt of package backend; where ctx was
 // cancelled, context.Canceled.
 func (r *Ring) DataKey(ctx context.Context, m Metadata) (*secret.Value, error) {
+	return r.withProtected(ctx, func() (*secret.Value, error) { return r.dataKey(ctx, m) })
+}
+
+// withProtected has recover try with the identities that take no passphrase, and
+// again once those are open that take one.
+func (r *Ring) withProtected(ctx context.Context, recover func() (*secret.Value, error)) (*secret.Value, error) {
+	v, err := recover()
+	if err == nil || len(r.closedFiles()) == 0 || !errors.Is(err, backend.ErrLocked) {
+		return v, err
+	}
+	news, why := r.Open(ctx)
+	switch {
+	case news:
+		return recover()
+	case why == nil, ctx.Err() != nil:
+		return nil, err
+	}
+	return nil, fmt.Errorf("%v; %w", err, why)
+}
+
+func (r *Ring) dataKey(ctx context.Context, m Metadata) (*secret.Value, error) {
 	h, err := r.take()
 	if err != nil {
 		return nil, err
@@ -115,6 +140,9 @@ func (r *Ring) Sources() []string {
 func (r *Ring) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for _, f := range r.files {
+		f.forget()
+	}
 	r.closed, r.files = true, nil
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 // A Solver opens the master key of a Request; see helper.Solver.
 type Solver func(ctx context.Context, q *Request) (*secret.Value, error)
 
-// Serve answers one request of kind gpg or plugin on conn and closes it. It is
+// Serve answers one request of kind gpg, plugin or passphrase on conn and closes it. It is
 // for a process of its own: it may change the environment.
 func Serve(kind string, conn net.Conn) error {
 	switch kind {
@@ -21,9 +21,11 @@ func Serve(kind string, conn net.Conn) error {
 		return Answer(conn, solveGPG)
 	case KindPlugin:
 		return Answer(conn, solvePlugin)
+	case KindPassphrase:
+		return helper.Answer(conn, solvePassphrase)
 	}
 	conn.Close()
-	return fmt.Errorf("serving a helper: no kind %q, expected %q or %q", kind, KindGPG, KindPlugin)
+	return fmt.Errorf("serving a helper: no kind %q, expected %q, %q or %q", kind, KindGPG, KindPlugin, KindPassphrase)
 }
 
 // Answer has solve answer one request on conn, and closes it; see helper.Answer.

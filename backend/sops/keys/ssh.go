@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"errors"
@@ -16,7 +17,7 @@ import (
 func (m *material) parseSSH(name string, pem []byte) {
 	raw, err := ssh.ParseRawPrivateKey(pem)
 	if locked := (*ssh.PassphraseMissingError)(nil); errors.As(err, &locked) {
-		m.complain(name, "the ssh key is protected by a passphrase, and nobody is there to type it: use a key without one")
+		m.protected = &protected{protectedSSH, bytes.Clone(pem)}
 		return
 	}
 	if err != nil {
