@@ -136,9 +136,13 @@ func (r *Resolver) open() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.locked {
-		return fmt.Errorf("locked by secretfs lock (secretfs unlock %s opens it): %w", r.name, ErrLocked)
+		return r.lockedError()
 	}
 	return nil
+}
+
+func (r *Resolver) lockedError() error {
+	return fmt.Errorf("locked by secretfs lock (secretfs unlock %s opens it): %w", r.name, ErrLocked)
 }
 
 // remembered answers from the cache, where there is one and it may.
@@ -278,8 +282,11 @@ func (r *Resolver) invalidate() {
 func (r *Resolver) admit() (probe bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
+	switch {
+	case r.closed:
 		return false, errClosed
+	case r.locked:
+		return false, r.lockedError()
 	}
 	return r.breaker.admit(time.Now())
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/credential"
 	"github.com/secretfs/secretfs/backend/sops/keys"
 	"github.com/secretfs/secretfs/policy/conf"
 )
@@ -31,6 +32,7 @@ age: {key_files: [a], ssh_key_files: [b], plugins_path: /p}
 gnupg: {home: gpg, ssh_key_files: [c]}
 vault: {addresses: ["https://vault.example.org:8200"]}
 helpers: {user: secrets}
+passphrase: {credential: keys}
 `)
 	want := Settings{
 		File: "/etc/secretfs/secrets/all.json", Format: JSON,
@@ -40,6 +42,7 @@ helpers: {user: secrets}
 			GnupgHome: "/etc/secretfs/gpg", PGPSSHKeyFiles: []string{"/etc/secretfs/c"},
 			HelperUser: "secrets", VaultAddresses: []string{"https://vault.example.org:8200"},
 		},
+		Passphrase: credential.Source{Kind: credential.Systemd, Field: "passphrase", Name: "keys"},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
