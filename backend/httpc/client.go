@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 )
@@ -26,6 +27,9 @@ type Config struct {
 	UserAgent string
 	// MaxBody is the longest answer in bytes; 8 MiB if 0.
 	MaxBody int64
+	// Peers are other addresses of the server, as URLs without a path: a redirect
+	// to one of them is followed.
+	Peers []string
 	// Transport replaces the network, in tests.
 	Transport http.RoundTripper
 }
@@ -48,7 +52,7 @@ func New(cfg Config) *Client {
 		cfg.MaxBody = defaultMax
 	}
 	c := &Client{cfg: cfg}
-	c.client = http.Client{Transport: roundTripper{c}, CheckRedirect: sameServer}
+	c.client = http.Client{Transport: roundTripper{c}, CheckRedirect: c.sameServer}
 	return c
 }
 
@@ -138,11 +142,11 @@ func name(req *http.Request) string {
 // sameServer is a policy for redirects (http.Client.CheckRedirect): net/http
 // would take the token along in headers that it does not know, and the body of
 // a login in a 307.
-func sameServer(to *http.Request, via []*http.Request) error {
-	from := via[0].URL
+func (c *Client) sameServer(to *http.Request, via []*http.Request) error {
+	from, origin := via[0].URL, (&url.URL{Scheme: to.URL.Scheme, Host: to.URL.Host}).String()
 	switch {
-	case to.URL.Scheme != from.Scheme || to.URL.Host != from.Host:
-		return &redirectError{to: (&url.URL{Scheme: to.URL.Scheme, Host: to.URL.Host}).String()}
+	case (to.URL.Scheme != from.Scheme || to.URL.Host != from.Host) && !slices.Contains(c.cfg.Peers, origin):
+		return &redirectError{to: origin}
 	case len(via) > maxRedirects:
 		return &redirectError{}
 	}

@@ -57,6 +57,22 @@ func TestRedirectElsewhereIsNotFollowed(t *testing.T) {
 	}
 }
 
+// A named peer gets the request whole, header and body.
+func TestRedirectToAPeerIsFollowed(t *testing.T) {
+	peer := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %s", r.Header.Get("X-Vault-Token"), body)
+	})
+	at := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, peer+r.URL.Path, http.StatusTemporaryRedirect)
+	})
+	c := New(Config{Peers: []string{peer}})
+	r, err := c.Do(context.Background(), Request{Method: "POST", URL: at, Header: http.Header{"X-Vault-Token": {"t"}}, Body: []byte("x")})
+	if err != nil || string(r.Body) != "t x" {
+		t.Errorf("%v, %v", r, err)
+	}
+}
+
 func TestRedirectOnTheSameServerIsFollowed(t *testing.T) {
 	at := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" {
