@@ -224,6 +224,17 @@ func (c *cache) doubt(keys []string) {
 	}
 }
 
+// refusal is what the source said of key when it was last asked, if it has not
+// given a value.
+func (c *cache) refusal(key string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if a := c.absent[key]; a != nil {
+		return a.err
+	}
+	return nil
+}
+
 // invalidate has everything asked for again.
 func (c *cache) invalidate() {
 	c.mu.Lock()

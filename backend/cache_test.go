@@ -153,6 +153,9 @@ func TestCacheForgetsWhatIsRefused(t *testing.T) {
 		if n := m.Gets("a"); n != 2 {
 			t.Errorf("asked %d times, 2 expected", n)
 		}
+		if info, err := r.Stat(t.Context(), "a"); err != nil || !errors.Is(info.Err, backend.ErrRejected) {
+			t.Errorf("stat: %+v, %v, want what the source has said", info, err)
+		}
 		m.Fail("a", errDown)
 		time.Sleep(ttl)
 		if _, err := r.Get(t.Context(), "a"); !errors.Is(err, errDown) {

@@ -196,6 +196,9 @@ func (r *Resolver) stat(ctx context.Context, key string) (Info, error) {
 		if info, ok := r.cache.info(key); ok {
 			return info, nil
 		}
+		if err := r.cache.refusal(key); err != nil {
+			return Info{Size: SizeUnknown, Err: r.named(err)}, nil
+		}
 	}
 	if ix, ok := r.backend.(Indexer); ok {
 		info, err := ix.Stat(ctx, key)
