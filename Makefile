@@ -25,6 +25,12 @@ bin/sops: go.mod
 	@echo "building the pinned sops (a minute or two the first time)"
 	$(build) -o $@ github.com/getsops/sops/v3/cmd/sops
 
+# A real server for the tests of the backend vault. Takes some minutes the first
+# time, and is kept from then on.
+bin/vault: tests/vaultd/build.sh
+	@echo "building Vault and its PostgreSQL plugin for the tests (about five minutes the first time)"
+	GO="$(GO)" tests/vaultd/build.sh bin
+
 demo: bin/sops
 	@tests/setup.sh demo
 	@$(MAKE) --no-print-directory bin/secretfs
@@ -40,10 +46,11 @@ $(node)/@bitwarden/sdk-napi:
 test bench: export SECRETFS_BIN = $(CURDIR)/bin/secretfs
 test bench: export SECRETFS_SOPS = $(CURDIR)/bin/sops
 test: export SECRETFS_BITWARDEN_SDK = $(CURDIR)/$(node)
+test: export SECRETFS_VAULT = $(CURDIR)/bin
 
 test:
 	@tests/setup.sh test
-	@$(MAKE) --no-print-directory build bin/sops $(node)/@bitwarden/sdk-napi
+	@$(MAKE) --no-print-directory build bin/sops bin/vault $(node)/@bitwarden/sdk-napi
 	tests/run.sh
 
 lint:

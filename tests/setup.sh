@@ -18,6 +18,7 @@ ssh-keygen openssh-client files-for-ssh-keys
 node nodejs the-clients-of-Bitwarden
 npm npm the-clients-of-Bitwarden
 inotifywait inotify-tools watchers-on-rotation
+/usr/lib/postgresql/*/bin/postgres postgresql accounts-that-a-Vault-gives-out
 -logrotate logrotate rotating-the-audit-log
 -gcc gcc the-race-detector
 -systemd-nspawn systemd-container,libnss-systemd a-real-systemd-on-the-mount
@@ -55,6 +56,7 @@ fi
 packages=() required=()
 while read -r command package why; do
 	bare=${command#-}
+	[[ $bare == /* ]] && compgen -G "$bare" >/dev/null && continue # a path with a version in it
 	command -v "$bare" >/dev/null && continue
 	echo "setup: $bare is missing (${why//-/ })"
 	IFS=, read -ra named <<<"$package"
