@@ -10,6 +10,7 @@ import (
 	"github.com/secretfs/secretfs/backend/dir"
 	"github.com/secretfs/secretfs/backend/exec"
 	"github.com/secretfs/secretfs/backend/sops"
+	"github.com/secretfs/secretfs/backend/vault"
 	"github.com/secretfs/secretfs/policy"
 )
 
@@ -26,26 +27,34 @@ var (
 		"dir":  {Settings: dir.Decode, SecretKeys: dir.SecretKeys, Reference: dir.Reference},
 		"exec": {Settings: exec.Decode, SecretKeys: exec.SecretKeys, Reference: exec.Reference, TTL: exec.TTL},
 		"sops": {Settings: sops.Decode, Secrets: credential.Secrets},
+		"vault": {
+			Settings: vault.Decode, SecretKeys: vault.SecretKeys, Reference: vault.Reference,
+			DirectoryKeys: vault.DirectoryKeys, Directory: vault.Directory,
+			TTL: vault.TTL, Secrets: credential.Secrets,
+		},
 	}
 	openers = map[string]backend.Opener{
-		"age":  openAge,
-		"bws":  bws.Open,
-		"dir":  dir.Open,
-		"exec": exec.Open,
-		"sops": sops.Open,
+		"age":   openAge,
+		"bws":   bws.Open,
+		"dir":   dir.Open,
+		"exec":  exec.Open,
+		"sops":  sops.Open,
+		"vault": vault.Open,
 	}
 	schemas = map[string]json.RawMessage{
-		"age":  age.Schema,
-		"bws":  bws.Schema,
-		"dir":  dir.Schema,
-		"exec": exec.Schema,
-		"sops": sops.Schema,
+		"age":   age.Schema,
+		"bws":   bws.Schema,
+		"dir":   dir.Schema,
+		"exec":  exec.Schema,
+		"sops":  sops.Schema,
+		"vault": vault.Schema,
 	}
 	needs = map[string]func(config any) []string{
-		"age":  ageNeeds,
-		"bws":  bws.Needs,
-		"dir":  dirNeeds,
-		"sops": sopsNeeds,
+		"age":   ageNeeds,
+		"bws":   bws.Needs,
+		"dir":   dirNeeds,
+		"sops":  sopsNeeds,
+		"vault": vault.Needs,
 	}
 	doubts = map[string]func(config any) []string{"dir": dirDoubts, "exec": execDoubts}
 )
