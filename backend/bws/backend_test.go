@@ -78,7 +78,7 @@ var settings = bws.Settings{
 	AccessToken: credential.Source{Kind: credential.File, Field: "access_token", Name: "/run/token"},
 }
 
-func (s *site) open(t *testing.T) *bws.Backend {
+func (s *site) open(t testing.TB) *bws.Backend {
 	t.Helper()
 	b := bws.New(settings, s.env, s.network)
 	t.Cleanup(func() { b.Close() })

@@ -14,9 +14,10 @@ import (
 )
 
 const (
-	// overlap is taken off the server's time of one question for the next:
-	// the servers of a cluster need not agree to the second.
-	overlap = 30 * time.Second
+	// overlap is taken off the server's time of one question for the next, as is
+	// the time that the answer took: the clocks of a cluster need not agree to the
+	// second.
+	overlap = 5 * time.Second
 	// wholeEvery is how often everything is fetched though nothing is said to
 	// have changed: the net under a server that overlooks a change.
 	wholeEvery = 24 * time.Hour
@@ -41,7 +42,7 @@ type wireProject struct{ ID, Name string }
 type answer struct {
 	changed bool
 	secrets []wireSecret // all of them, if changed
-	date    time.Time    // when, by the server's clock; zero if it does not say
+	date    time.Time    // by the server's clock; everything before is in it; zero if it does not say
 }
 
 // ask asks for everything, or, with a time of the server's clock, for everything
@@ -51,6 +52,7 @@ func (b *Backend) ask(ctx context.Context, s *session, since time.Time) (a answe
 	if !since.IsZero() {
 		at += "?lastSyncedDate=" + url.QueryEscape(since.UTC().Format(time.RFC3339))
 	}
+	began := time.Now()
 	reply, err := b.api.Do(ctx, httpc.Request{Method: http.MethodGet, URL: at, Header: http.Header{
 		"Authorization": {"Bearer " + string(s.jwt.Bytes())}, "Accept": {"application/json"}, "Device-Type": {deviceType},
 	}})
@@ -67,7 +69,11 @@ func (b *Backend) ask(ctx context.Context, s *session, since time.Time) (a answe
 	case !reply.OK():
 		return a, reply.Failure()
 	}
-	return readAnswer(reply)
+	a, err = readAnswer(reply)
+	if !a.date.IsZero() {
+		a.date = a.date.Add(-overlap - time.Since(began))
+	}
+	return a, err
 }
 
 func readAnswer(reply *httpc.Reply) (a answer, err error) {
@@ -122,7 +128,7 @@ func (b *Backend) since(s *session) time.Time {
 	if b.date.IsZero() || age(b.whole) > wholeEvery {
 		return time.Time{}
 	}
-	return b.date.Add(-overlap)
+	return b.date
 }
 
 // take puts an answer in force.

@@ -58,17 +58,10 @@ func newManager(t *testing.T) *manager {
 func (m *manager) mount(policy, ttl string) {
 	m.t.Helper()
 	m.Mount = harness.New(m.t, harness.Options{
-		Plain: "a: b\n", NoMount: true, Policy: policy,
+		Plain: "a: b\n", NoMount: true, Policy: "state: state\n" + policy,
 		Head: "backends:\n  vault: {type: bws, server: '" + m.url + "', access_token: {file: token}, ttl: " + ttl + "}\n",
 	})
 	m.setToken(m.server.NewToken())
-	policyText, err := os.ReadFile(m.Policy)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	if err := os.WriteFile(m.Policy, append([]byte("state: "+m.Root+"/state\n"), policyText...), 0o644); err != nil {
-		m.t.Fatal(err)
-	}
 	m.Mount.Mount()
 }
 
@@ -216,4 +209,19 @@ func TestSecretsManagerFaults(t *testing.T) {
 	m.refuses("token", unix.ENOKEY, "token")
 	m.setToken(m.server.NewToken())
 	heals()
+}
+
+// The access token may be a secret of the same policy.
+func TestSecretsManagerUnlockedBySops(t *testing.T) {
+	m := newManager(t)
+	m.server.Put(m.server.AddProject("prod"), "token", "value-of-the-token", "")
+	mount := harness.New(t, harness.Options{
+		Plain:  "bws: " + m.server.NewToken() + "\n",
+		Policy: "state: state\nsecrets:\n  bws: {backend: main}\n  token: {backend: vault}\n",
+		Head: "backends:\n  main: {type: sops, file: secrets.yaml, age: {key_files: [keys.txt]}}\n" +
+			"  vault: {type: bws, server: '" + m.url + "', access_token: {secret: bws}}\n",
+	})
+	if got := mount.Read("token"); got != "value-of-the-token" {
+		t.Errorf("got %q", got)
+	}
 }
