@@ -30,6 +30,9 @@ type Secret struct {
 	// Stale, if not nil, says why this is the last good value and not surely
 	// the newest.
 	Stale error
+	// Fleeting says that a copy on a disk would be of no use: it ends with a lease
+	// or a clock.
+	Fleeting bool
 }
 
 // A Backend fetches secrets from one configured place. Implementations are

@@ -22,6 +22,7 @@ type Remote interface {
 // use.
 type cache struct {
 	timings Timings
+	copier  *copier // or nil
 
 	dirty chan struct{} // there is something to save; never closed
 
@@ -40,6 +41,9 @@ type cached struct {
 	stale   error     // why asking again did not work
 	pause   backoff   // until it is worth trying again for a reader
 	poll    backoff   // the same where nobody reads it
+	// recalled says that it came from a disk, and may be older than it looks;
+	// fleeting is that of Secret.
+	recalled, fleeting bool
 }
 
 // An absence is a refusal, and until when it is not asked for again.
@@ -145,8 +149,12 @@ func (c *cache) put(key string, s *Secret) {
 	}
 	v.fetched, v.early, v.due, v.stale, v.pause = time.Now(), 1-rand.Float64()/10, false, s.Stale, backoff{}
 	v.poll = backoff{}
-	if v.stale != nil {
+	v.recalled, v.fleeting = s.Stale != nil, s.Fleeting
+	switch {
+	case v.stale != nil:
 		v.pause.begin()
+	case !v.fleeting:
+		c.copier.note(key, v.version)
 	}
 	c.touch()
 }
@@ -181,6 +189,7 @@ func (c *cache) refuse(key string, err error) {
 	}
 	a.err = err
 	a.pause.begin()
+	c.copier.forget(key)
 }
 
 // drop is called with mu held.

@@ -24,6 +24,9 @@ func (c *cache) state() (Legacy, error) {
 	var index []kept
 	size := 0
 	for key, v := range c.values {
+		if v.recalled {
+			continue // the next process asks first, too
+		}
 		index = append(index, kept{key, v.version, v.fetched, v.value.Len()})
 		size += v.value.Len()
 	}

@@ -96,5 +96,6 @@ func (r *Resolver) listed(key string) (where, path string, ok bool) {
 func (r *Resolver) vanished(keys []string) {
 	if len(keys) > 0 && r.cache != nil {
 		r.cache.doubt(keys)
+		r.copier.forget(keys...)
 	}
 }

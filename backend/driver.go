@@ -84,5 +84,9 @@ type Env struct {
 	// Disk is this backend's part of the state directory; nil for `secretfs
 	// check`, and where the policy.Driver of its type does not say Disk.
 	Disk Store
-	Log  *slog.Logger
+	// OfflineMaxAge is how old a copy on Disk may be that is served after a
+	// reboot, for a driver whose policy.Driver says OwnCopies; 0 is no limit. A
+	// negative age is fresh: the machine may have no clock yet.
+	OfflineMaxAge time.Duration
+	Log           *slog.Logger
 }

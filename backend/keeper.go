@@ -31,6 +31,9 @@ func (r *Resolver) keep(o Options, poll bool) *keeper {
 	if save := o.Listings.Save; save != nil && r.listings != nil {
 		k.done.Go(func() { saveChanges(ctx, r.listings.dirty, r.listings.state, save) })
 	}
+	if r.copier != nil {
+		k.done.Go(func() { r.copier.run(ctx) })
+	}
 	if poll {
 		k.done.Go(func() { r.poll(ctx) })
 	}

@@ -43,6 +43,8 @@ type place struct {
 	running chan struct{} // closed when the attempt under way is over; nil if none is
 	err     error         // of the last attempt
 	pause   backoff       // after it
+	// recalled says that last is a copy from before a reboot.
+	recalled bool
 }
 
 func newListings(r *Resolver, lister Lister) *listings {
@@ -114,7 +116,7 @@ func (l *listings) fresh(p *place) bool {
 // called with mu held.
 func (l *listings) usable(p *place) *listing {
 	t := l.r.timings.Default
-	if p.last == nil || p.err != nil && age(p.last.fetched) > max(t.MaxStale, t.TTL) {
+	if p.last == nil || !p.recalled && p.err != nil && age(p.last.fetched) > max(t.MaxStale, t.TTL) {
 		return nil
 	}
 	return p.last
@@ -126,7 +128,19 @@ func (l *listings) begin(where string, p *place) {
 	p.running = running
 	go func() {
 		items, err := l.make(where)
-		changed := l.end(where, p, items, err)
+		var next *listing
+		var version Version
+		switch {
+		case err == nil:
+			next = newListing(items, time.Now())
+			version = next.version()
+		case l.lost(p):
+			next = l.r.copier.recall(where, err)
+		}
+		changed := l.end(where, p, next, err)
+		if err == nil {
+			l.r.copier.note(DirKey(where), version)
+		}
 		close(running)
 		if changed {
 			l.r.tell()
@@ -200,9 +214,17 @@ func (l *listings) late(where string) error {
 	return fmt.Errorf("listing %q: no answer in time: %w", where, ErrTimeout)
 }
 
-// end notes what an attempt came to, and says whether others than those who wait
+// lost says that there is no listing to show while the source cannot be asked.
+func (l *listings) lost(p *place) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return p.recalled || p.last == nil || age(p.last.fetched) > l.r.timings.Default.MaxStale
+}
+
+// end notes what an attempt came to: what lies there now or, with err, what is to
+// be shown in its place, if anything. It says whether others than those who wait
 // for it have to know.
-func (l *listings) end(where string, p *place, items []Item, err error) (changed bool) {
+func (l *listings) end(where string, p *place, next *listing, err error) (changed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p.running, p.err = nil, err
@@ -214,13 +236,16 @@ func (l *listings) end(where string, p *place, items []Item, err error) (changed
 	old := p.last
 	switch {
 	case err == nil:
-		p.last, p.due, p.pause = newListing(items, time.Now()), false, backoff{}
-		l.r.vanished(p.last.gone(old))
+		p.last, p.due, p.pause, p.recalled = next, false, backoff{}, false
+		l.r.vanished(next.gone(old))
 		l.touch()
-		return old != nil && !p.last.same(old)
+		return old != nil && !next.same(old)
 	case isAnswer(err): // what the source has taken back is not shown
-		p.last = nil
+		p.last, p.recalled = nil, false
+		l.r.copier.forget(DirKey(where))
 		l.touch()
+	case next != nil || p.recalled: // or its copy is too old by now
+		p.last, p.recalled = next, next != nil
 	}
 	p.pause.begin()
 	return old != nil && p.last == nil

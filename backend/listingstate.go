@@ -30,7 +30,7 @@ func (l *listings) state() (Legacy, error) {
 	defer l.mu.Unlock()
 	var all []keptListing
 	for where, p := range l.places {
-		if p.last != nil {
+		if p.last != nil && !p.recalled {
 			all = append(all, keptListing{where, p.last.fetched, p.last.list()})
 		}
 	}

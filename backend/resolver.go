@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 )
@@ -30,6 +31,9 @@ type Options struct {
 	Slot, Listings Slot
 	// Locked is for one that was locked in an earlier process: see Lock.
 	Locked bool
+	// Offline keeps what a Remote has given over a reboot.
+	Offline Offline
+	Log     *slog.Logger // nil logs nothing
 }
 
 // A Resolver stands in front of one Backend and sees to it that nobody waits
@@ -45,6 +49,7 @@ type Resolver struct {
 	keeper  *keeper       // nil likewise
 	// listings are nil unless backend is a Lister.
 	listings *listings
+	copier   *copier // nil where nothing is kept over a reboot
 	timings  Timings
 
 	mu       sync.Mutex
@@ -85,6 +90,10 @@ func New(b Backend, o Options) *Resolver {
 	}
 	if remote, ok := b.(Remote); ok {
 		r.cache = newCache(o.Timings)
+		if o.Offline.Copies != nil {
+			r.copier = newCopier(r, o.Offline, o.Log)
+			r.cache.copier = r.copier
+		}
 		r.cache.restore(o.Slot.Saved)
 		r.keeper = r.keep(o, remote.Polls())
 	}
@@ -143,18 +152,6 @@ func (r *Resolver) open() error {
 
 func (r *Resolver) lockedError() error {
 	return fmt.Errorf("locked by secretfs lock (secretfs unlock %s opens it): %w", r.name, ErrLocked)
-}
-
-// remembered answers from the cache, where there is one and it may.
-func (r *Resolver) remembered(ctx context.Context, key string) (*Secret, error) {
-	if r.cache == nil {
-		return r.fetch(ctx, key)
-	}
-	if s, err := r.cache.get(key); s != nil || err != nil {
-		return s, err
-	}
-	s, err := r.fetch(ctx, key)
-	return r.cache.settle(key, s, err)
 }
 
 func (r *Resolver) fetch(ctx context.Context, key string) (*Secret, error) {

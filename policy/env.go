@@ -18,9 +18,10 @@ type Driver struct {
 	// to be asked; 0 for one that notices changes by itself.
 	TTL time.Duration
 	// Disk says that a backend of this type keeps ciphertext of its own in the
-	// state directory (backend.Env.Disk), so that it serves without its server
-	// after a reboot.
-	Disk bool
+	// state directory (backend.Env.Disk). OwnCopies says that this is enough to
+	// serve without its server after a reboot: it takes offline_max_age, and
+	// offline has no meaning.
+	Disk, OwnCopies bool
 	// SecretKeys are the keys that entries of `secrets:` in such a backend may
 	// have beside those of every secret.
 	SecretKeys []string
@@ -51,6 +52,8 @@ type Env struct {
 	Control   string // "/run/secretfs/control.sock"
 	AuditFile string // "/var/log/secretfs/audit.jsonl"
 	State     string // "/var/lib/secretfs"
+	// Offline decodes what `offline:` of a backend holds; see Driver.Settings.
+	Offline func(settings *conf.Node, dir string, report *conf.Problems) any
 	// Owner and Group own what the policy gives to nobody, by name or
 	// number; "root". A mount for one user needs that user's.
 	Owner, Group string

@@ -20,6 +20,7 @@ const (
 	defaultInterval = time.Second
 	defaultTimeout  = 5 * time.Second
 	defaultMaxStale = 24 * time.Hour
+	defaultOffline  = 30 * 24 * time.Hour
 	defaultInFlight = 16
 	defaultMode     = 0o400
 	defaultDirMode  = 0o755

@@ -9,7 +9,7 @@ import (
 )
 
 // backendKeys are the keys of every backend, of whatever type.
-var backendKeys = []string{"type", "timeout", "ttl", "max_stale", "in_flight"}
+var backendKeys = []string{"type", "timeout", "ttl", "max_stale", "in_flight", "offline", "offline_max_age"}
 
 func (p *parser) readBackends(f conf.Fields) {
 	f.Each("backends", func(key conf.Key, n *conf.Node) {
@@ -41,7 +41,8 @@ func (p *parser) backend(key conf.Key, n *conf.Node) Backend {
 	b.TTL = p.ttl(f, b.Type, driver.TTL)
 	b.MaxStale = f.Duration("max_stale", defaultMaxStale)
 	b.InFlight = f.Count("in_flight", defaultInFlight)
-	b.Disk = driver.Disk
+	p.offline(f, &b, driver)
+	b.Disk = driver.Disk || b.Offline != nil
 	p.policy.KeepsState = p.policy.KeepsState || b.Disk
 	if b.Timeout < time.Millisecond {
 		f.Addf("timeout", "must be at least 1ms")
@@ -54,6 +55,23 @@ func (p *parser) backend(key conf.Key, n *conf.Node) Backend {
 		f.Addf("type", "unknown type of backend %q%s", b.Type, conf.Suggest(b.Type, sortedKeys(p.env.Drivers)))
 	}
 	return b
+}
+
+// offline reads what is kept over a reboot of a type of backend that is asked.
+func (p *parser) offline(f conf.Fields, b *Backend, driver Driver) {
+	b.OfflineMaxAge = f.Duration("offline_max_age", defaultOffline)
+	n := f.Get("offline")
+	switch _, known := p.env.Drivers[b.Type]; {
+	case !known:
+	case n != nil && driver.OwnCopies:
+		f.Addf("offline", "leave it out: a backend of type %s keeps a copy by itself, encrypted as it came", b.Type)
+	case n != nil && driver.TTL == 0:
+		f.Addf("offline", "has no meaning in a backend of type %s, which is on this machine", b.Type)
+	case n != nil && p.env.Offline != nil:
+		b.Offline = p.env.Offline(n, p.dir, p.problems)
+	case f.Get("offline_max_age") != nil && !driver.OwnCopies:
+		f.Addf("offline_max_age", "has a meaning together with offline only")
+	}
 }
 
 // ttl reads how long a value is served without asking, for a type of backend

@@ -56,7 +56,7 @@ func TestParseExample(t *testing.T) {
 		Audit:   policy.Audit{File: "/var/log/secretfs/audit.jsonl", Sync: "interval", Interval: time.Second, Journal: true},
 		Linger:  30 * time.Second,
 		Backends: []policy.Backend{{
-			Name: "main", Type: "sops", Timeout: 5 * time.Second, MaxStale: 24 * time.Hour,
+			Name: "main", Type: "sops", Timeout: 5 * time.Second, MaxStale: 24 * time.Hour, OfflineMaxAge: 720 * time.Hour,
 			InFlight: 16, Config: "/etc/secretfs/secrets.yaml",
 		}},
 		Secrets: []policy.Secret{

@@ -57,6 +57,11 @@ type Backend struct {
 	TTL      time.Duration // how long a value is served without asking again
 	MaxStale time.Duration // how long the last good version may be served
 	InFlight int           // fetches at a time
+	// Offline is what Env.Offline made of `offline:`: how copies are kept for
+	// when its server cannot be reached after a reboot. nil keeps none.
+	Offline any
+	// OfflineMaxAge is how old such a copy may be that is served; 0 is no limit.
+	OfflineMaxAge time.Duration
 	// Disk says that it keeps something in the state directory.
 	Disk bool
 	// Timings are those of secrets that have their own, by key.

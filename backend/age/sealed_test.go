@@ -11,6 +11,7 @@ import (
 	"filippo.io/age/armor"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/agefile"
 	"github.com/secretfs/secretfs/backend/secret"
 )
 
@@ -21,7 +22,7 @@ func FuzzParse(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, n := range []int{0, 10, chunkLen, chunkLen + 1} {
+	for _, n := range []int{0, 10, agefile.ChunkLen, agefile.ChunkLen + 1} {
 		var file, text bytes.Buffer
 		a := armor.NewWriter(&text)
 		w, err := age.Encrypt(io.MultiWriter(&file, a), id.Recipient())

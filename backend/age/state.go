@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/agefile"
 	"github.com/secretfs/secretfs/backend/secret"
 )
 
@@ -127,9 +128,9 @@ func (b *Backend) restore(l backend.Legacy) {
 }
 
 func (b *Backend) restoreFile(f *savedFile, key []byte) {
-	size, ok := plainSize(int64(len(f.Payload)))
+	size, ok := agefile.PlainSize(int64(len(f.Payload)))
 	e, err := b.entry(f.Key)
-	if err != nil || !ok || size != f.Size || len(f.Nonce) != nonceLen {
+	if err != nil || !ok || size != f.Size || len(f.Nonce) != agefile.NonceLen {
 		return
 	}
 	b.mu.Lock()

@@ -159,7 +159,8 @@ func (b *Backend) standsIn(key string, why error) bool {
 		return false
 	}
 	if b.offline {
-		return age(b.checked) <= offlineMaxAge
+		limit := b.env.OfflineMaxAge
+		return limit == 0 || age(b.checked) <= limit
 	}
 	return age(b.checked) <= b.env.Timings.Of(key).MaxStale
 }

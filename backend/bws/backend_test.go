@@ -66,7 +66,8 @@ func newSite() *site {
 	s.note = s.Put("", "alone", "value-without-project-4", "")
 	s.cred = &credentials{text: s.NewToken()}
 	s.env = backend.Env{
-		Name: "bws", Timeout: 5 * time.Second, Credential: s.cred.get, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		OfflineMaxAge: 30 * 24 * time.Hour,
+		Name:          "bws", Timeout: 5 * time.Second, Credential: s.cred.get, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Timings: backend.Timings{Default: backend.Timing{TTL: bws.TTL, MaxStale: time.Hour}},
 	}
 	s.network = bwstest.Network(s)

@@ -20,8 +20,6 @@ import (
 const (
 	diskName   = "vault.json"
 	diskFormat = 1
-	// offlineMaxAge is how old what lay on the disk may be.
-	offlineMaxAge = 30 * 24 * time.Hour
 	// diskEvery is how often the time of the last answer is written down where
 	// nothing else has changed.
 	diskEvery = time.Hour

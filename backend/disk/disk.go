@@ -39,10 +39,10 @@ type Store struct {
 
 var _ backend.Store = (*Store)(nil)
 
-// New is the folder of the backend called name in the state directory at state.
-// It touches nothing.
-func New(state, name string) *Store {
-	return &Store{state: state, folder: backend.FileName(name, "")}
+// New is the folder of the backend called name in the state directory at state;
+// one of several with a part. It touches nothing.
+func New(state, name, part string) *Store {
+	return &Store{state: state, folder: backend.FileName(name, part)}
 }
 
 // Path is where the files lie.

@@ -18,7 +18,7 @@ import (
 
 func TestSaveLoadRemove(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "not", "yet")
-	s := disk.New(state, "a/b")
+	s := disk.New(state, "a/b", "")
 	if _, err := s.Load("vault"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("before anything is saved: %v", err)
 	}
@@ -49,15 +49,40 @@ func TestSaveLoadRemove(t *testing.T) {
 	}
 }
 
+func TestClear(t *testing.T) {
+	state := t.TempDir()
+	s, part := disk.New(state, "x", ""), disk.New(state, "x", "offline")
+	if err := s.Clear(); err != nil {
+		t.Errorf("nothing to clear: %v", err)
+	}
+	for _, name := range []string{"a", "b"} {
+		if err := errors.Join(s.Save(name, nil), part.Save(name, nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Clear(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(s.Path()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder is there: %v", err)
+	}
+	if names, err := part.Names(); err != nil || len(names) != 2 {
+		t.Errorf("the other part has %q, %v", names, err)
+	}
+	if err := s.Save("c", nil); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
 func TestBackendsAreApart(t *testing.T) {
 	state := t.TempDir()
 	for _, name := range []string{"a", "b", "a/b", "..", ".", "a%2Fb", "ü"} {
-		if err := disk.New(state, name).Save("x", []byte(name)); err != nil {
+		if err := disk.New(state, name, "").Save("x", []byte(name)); err != nil {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
 	for _, name := range []string{"a", "b", "a/b", "..", ".", "a%2Fb", "ü"} {
-		if got, err := disk.New(state, name).Load("x"); err != nil || string(got) != name {
+		if got, err := disk.New(state, name, "").Load("x"); err != nil || string(got) != name {
 			t.Errorf("%q: got %q, %v", name, got, err)
 		}
 	}
@@ -67,7 +92,7 @@ func TestBackendsAreApart(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	s := disk.New(t.TempDir(), "x")
+	s := disk.New(t.TempDir(), "x", "")
 	for _, name := range []string{"", ".", "..", "a/b", "../a", "A", "a~b", "a b", "ä", "a\x00", strings.Repeat("a", 201)} {
 		if err := s.Save(name, nil); err == nil {
 			t.Errorf("%q was taken for a name", name)
@@ -93,7 +118,7 @@ func TestForeignFolder(t *testing.T) {
 		"a file": func(f string) error { return errors.Join(os.RemoveAll(f), os.WriteFile(f, nil, 0o600)) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := disk.New(t.TempDir(), "x")
+			s := disk.New(t.TempDir(), "x", "")
 			if err := s.Save("a", []byte("mine")); err != nil {
 				t.Fatal(err)
 			}
@@ -111,7 +136,7 @@ func TestForeignFolder(t *testing.T) {
 }
 
 func TestFileIsNoLinkOut(t *testing.T) {
-	s := disk.New(t.TempDir(), "x")
+	s := disk.New(t.TempDir(), "x", "")
 	if err := s.Save("a", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -134,12 +159,12 @@ func TestFileIsNoLinkOut(t *testing.T) {
 func TestReplacedWhole(t *testing.T) {
 	state := t.TempDir()
 	version := func(i int) []byte { return bytes.Repeat([]byte{byte('a' + i)}, 100_000+i) }
-	if err := disk.New(state, "x").Save("v", version(0)); err != nil {
+	if err := disk.New(state, "x", "").Save("v", version(0)); err != nil {
 		t.Fatal(err)
 	}
 	var writers sync.WaitGroup
 	for w := range 2 {
-		s := disk.New(state, "x") // as another process has it
+		s := disk.New(state, "x", "") // as another process has it
 		writers.Go(func() {
 			for i := range 20 {
 				if err := s.Save("v", version(1+(2*i+w)%20)); err != nil {
@@ -151,7 +176,7 @@ func TestReplacedWhole(t *testing.T) {
 	done := make(chan struct{})
 	go func() { writers.Wait(); close(done) }()
 	for seen := 0; ; seen++ {
-		got, err := disk.New(state, "x").Load("v")
+		got, err := disk.New(state, "x", "").Load("v")
 		if err != nil || len(got) == 0 || !bytes.Equal(got, version(int(got[0]-'a'))) {
 			t.Fatalf("after %d reads: %d bytes, %v", seen, len(got), err)
 		}
@@ -167,7 +192,7 @@ func TestReplacedWhole(t *testing.T) {
 }
 
 func TestHalfWrittenFilesGo(t *testing.T) {
-	s := disk.New(t.TempDir(), "x")
+	s := disk.New(t.TempDir(), "x", "")
 	if err := s.Save("a", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +202,7 @@ func TestHalfWrittenFilesGo(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	next := disk.New(filepath.Dir(s.Path()), "x")
+	next := disk.New(filepath.Dir(s.Path()), "x", "")
 	if err := next.Save("b", nil); err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,23 @@ func (s *Store) save(name string, data []byte) error {
 	return syncDir(dir)
 }
 
+// Clear removes everything, the folder too.
+func (s *Store) Clear() error {
+	names, err := s.Names()
+	for _, name := range names {
+		err = errors.Join(err, s.Remove(name))
+	}
+	state, openErr := os.OpenRoot(s.state)
+	if openErr == nil {
+		defer state.Close()
+		openErr = state.Remove(s.folder)
+	}
+	if openErr != nil && !errors.Is(openErr, fs.ErrNotExist) {
+		err = errors.Join(err, s.named("removing", "", openErr))
+	}
+	return err
+}
+
 // make opens the folder, and makes it where it is missing.
 func (s *Store) make() (*os.Root, error) {
 	dir, err := s.open()

@@ -3,6 +3,8 @@ package main
 import (
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/age"
+	"github.com/secretfs/secretfs/backend/helper"
+	"github.com/secretfs/secretfs/backend/offline"
 	"github.com/secretfs/secretfs/backend/sops/keys"
 )
 
@@ -17,6 +19,12 @@ func openAge(config any, env backend.Env) (backend.Backend, error) {
 		Dir: s.Dir, Keys: ring, KeyFiles: ring.Sources(), MaxStale: env.Timings.Default.MaxStale,
 		Save: env.State.Save, Saved: env.State.Saved,
 	}), nil
+}
+
+// identities are what opens offline copies: files of the kinds that decrypt sops
+// and age files.
+func identities(files []string, start helper.Starter) offline.Keys {
+	return keys.New(keys.Config{KeyFiles: files}, start)
 }
 
 // ageNeeds are the files without which a backend of type age does not work.

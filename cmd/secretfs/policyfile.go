@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/secretfs/secretfs/backend/offline"
 	"github.com/secretfs/secretfs/fs/control"
 	"github.com/secretfs/secretfs/policy"
 )
@@ -39,7 +40,7 @@ func readPolicy(path string) ([]byte, error) {
 
 // policyEnv is what a policy means where it says nothing.
 func policyEnv() policy.Env {
-	env := policy.Env{Drivers: drivers}
+	env := policy.Env{Drivers: drivers, Offline: offline.Decode}
 	if os.Geteuid() == 0 {
 		return env
 	}

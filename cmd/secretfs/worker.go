@@ -13,7 +13,7 @@ func runWorker(args []string) int {
 		return report(os.Stderr, exitWith(exitUsage, errors.New("a worker is started by secretfs mount")), "")
 	}
 	err := worker.Run(worker.Config{
-		Policy: args[0], Env: policyEnv(), Openers: openers, Version: version,
+		Policy: args[0], Env: policyEnv(), Openers: openers, Identities: identities, Version: version,
 	})
 	return report(os.Stderr, classify(err), "")
 }

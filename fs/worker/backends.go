@@ -42,7 +42,8 @@ func (w *worker) backend(spec policy.Backend, p *policy.Policy) (*opened, error)
 		Name: spec.Name, Timeout: spec.Timeout, Timings: timings(spec),
 		Credential: w.chain(spec.Name, asked).Get, Forget: func(s credential.Source) { asked.Forget(s.Field) },
 		Helper: w.helper(spec.Name), State: w.locks.guard(spec.Name, w.slot(stateSlot+spec.Name, nil)), Disk: w.store(spec, p),
-		Log: w.log.With("backend", spec.Name),
+		OfflineMaxAge: spec.OfflineMaxAge,
+		Log:           w.log.With("backend", spec.Name),
 	}
 	defer env.State.Saved.Keys.Destroy()
 	b, err := opener(spec.Config, env)
@@ -55,7 +56,8 @@ func (w *worker) backend(spec policy.Backend, p *policy.Policy) (*opened, error)
 	defer listings.Saved.Keys.Destroy()
 	o := &opened{spec: spec, state: p.State, asked: asked, resolver: backend.New(b, backend.Options{
 		Name: spec.Name, Timeout: spec.Timeout, InFlight: spec.InFlight, Timings: env.Timings, Slot: values, Listings: listings,
-		Locked: w.locks.has(spec.Name),
+		Locked:  w.locks.has(spec.Name),
+		Offline: w.copies(spec, p), Log: env.Log,
 	})}
 	o.resolver.Notify(func() { w.changes.add(spec.Name) })
 	return o, nil
@@ -173,6 +175,7 @@ func (w *worker) retire(old map[string]*opened) {
 				}
 				w.mu.Lock()
 				defer w.mu.Unlock()
+				w.clear(o, w.opened[name])
 				if w.opened[name] == nil {
 					w.unkeep(stateSlot + name)
 					w.unkeep(valuesSlot + name)

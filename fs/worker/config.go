@@ -90,6 +90,7 @@ func (w *worker) view(p *policy.Policy) (*gate.View, error) {
 	w.names.Use(p)
 	w.exes.Use(p)
 	w.opened = next
+	retain(p, next)
 	return &gate.View{
 		Policy:   p,
 		Backends: set,

@@ -52,10 +52,10 @@ func (w *worker) stateFolder(p *policy.Policy) stateFolder {
 
 // store is a backend's part of the state directory.
 func (w *worker) store(spec policy.Backend, p *policy.Policy) backend.Store {
-	if !spec.Disk {
+	if !w.cfg.Env.Drivers[spec.Type].Disk {
 		return nil
 	}
-	return disk.New(p.State, spec.Name)
+	return disk.New(p.State, spec.Name, "")
 }
 
 // watchState ends this worker when another folder has taken the place of the

@@ -22,6 +22,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/helper"
+	"github.com/secretfs/secretfs/backend/offline"
 	"github.com/secretfs/secretfs/backend/secret"
 	"github.com/secretfs/secretfs/fs"
 	"github.com/secretfs/secretfs/fs/caller"
@@ -38,7 +40,9 @@ type Config struct {
 	Policy  string // the policy file
 	Env     policy.Env
 	Openers map[string]backend.Opener // backend type -> how to open one
-	Version string
+	// Identities opens offline copies with the private keys in these files.
+	Identities func(files []string, start helper.Starter) offline.Keys
+	Version    string
 }
 
 // The names under which the holder keeps things for the next worker: the last

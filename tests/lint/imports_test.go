@@ -43,7 +43,7 @@ func mayImport(from, to string) bool {
 // several drivers share.
 var notDrivers = []string{
 	"backend/secret", "backend/credential", "backend/watch", "backend/httpc", "backend/backendtest", "backend/bitwarden/enc",
-	"backend/helper", "backend/program", "backend/beneath", "backend/salt", "backend/disk",
+	"backend/helper", "backend/program", "backend/beneath", "backend/salt", "backend/disk", "backend/agefile", "backend/offline",
 }
 
 func isDriver(room string) bool {
