@@ -21,6 +21,7 @@ func Schema(drivers map[string]json.RawMessage) ([]byte, error) {
 	if err := json.Unmarshal(baseSchema, &schema); err != nil {
 		return nil, fmt.Errorf("reading the schema of the policy: %w", err)
 	}
+	takeNull(schema)
 	defs := schema["$defs"].(map[string]any)
 	backend := defs["backend"].(map[string]any)
 	types := sortedKeys(drivers)
@@ -30,11 +31,13 @@ func Schema(drivers map[string]json.RawMessage) ([]byte, error) {
 		if err := json.Unmarshal(drivers[name], &settings); err != nil {
 			return nil, fmt.Errorf("reading the schema of backend %s: %w", name, err)
 		}
+		takeNull(settings)
 		for _, of := range []string{"secret", "directory"} {
 			properties := defs[of].(map[string]any)["properties"].(map[string]any)
 			own, _ := settings[of].(map[string]any)
 			for key, value := range own {
 				if properties[key] == nil { // of two types that have it, one describes it
+					addNull(value)
 					properties[key] = value
 				}
 			}

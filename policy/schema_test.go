@@ -96,6 +96,71 @@ func TestParserTakesTheSchemasKeys(t *testing.T) {
 	}
 }
 
+// What is null the parser takes for not given. So does the schema, but for what
+// must be given.
+func TestSchemaTakesNull(t *testing.T) {
+	text, err := Schema(map[string]json.RawMessage{"t": json.RawMessage(`{"required":["must"],
+		"properties":{"must":{"type":"string"},"may":{"$ref":"#/$defs/credential"}},"secret":{"of":{"const":1}}}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema object
+	if err := json.Unmarshal(text, &schema); err != nil {
+		t.Fatal(err)
+	}
+	driver := func(n *conf.Node, _ string, report *conf.Problems) any { return conf.Open(n, report, "must", "may") }
+	env := Env{Drivers: Drivers{"t": {Settings: driver, SecretKeys: []string{"of"}, TTL: 1}}}
+	problems := func(policy string) int {
+		_, err := Parse("/p", []byte(policy), env)
+		if err == nil {
+			return 0
+		}
+		return 1 + strings.Count(err.Error(), "\n")
+	}
+	for _, c := range []struct {
+		before, after string
+		of            object
+	}{
+		{`{`, `}`, schema},
+		{`{"defaults":{`, `}}`, at(schema, "properties", "defaults")},
+		{`{"audit":{`, `}}`, at(schema, "properties", "audit")},
+		{`{"defaults":{"only":{`, `}}}`, at(schema, "$defs", "only")},
+		{`{"backends":{"b":{"type":"t"}},"secrets":{"x":{`, `}}}`, at(schema, "$defs", "secret")},
+		{`{"directories":{"x":{`, `}}}`, at(schema, "$defs", "directory")},
+		{`{"backends":{"x":{`, `}}}`, at(schema, "$defs", "backend")},
+		{`{"backends":{"x":{"type":"t"}}}`, ``, at(schema, "$defs", "backend-t")},
+	} {
+		required, _ := c.of["required"].([]any)
+		for key, property := range at(c.of, "properties") {
+			if want := !slices.Contains(required, any(key)); takesNull(schema, property) != want {
+				t.Errorf("%s%q: null: %s in the schema", c.before, key, map[bool]string{true: "refused", false: "taken"}[want])
+			}
+			if c.after != "" && problems(c.before+`"`+key+`":null`+c.after) != problems(c.before+c.after) {
+				t.Errorf("%s%q: null%s is refused by the parser", c.before, key, c.after)
+			}
+		}
+	}
+}
+
+// takesNull knows the words that the schema is written with.
+func takesNull(schema object, property any) bool {
+	p := property.(object)
+	if ref, ok := p["$ref"].(string); ok && !takesNull(schema, at(schema, strings.Split(strings.TrimPrefix(ref, "#/"), "/")...)) {
+		return false
+	}
+	for _, key := range []string{"anyOf", "oneOf"} {
+		cases, ok := p[key].([]any)
+		if ok && !slices.ContainsFunc(cases, func(c any) bool { return takesNull(schema, c) }) {
+			return false
+		}
+	}
+	if values, ok := p["enum"].([]any); ok && !slices.Contains(values, nil) {
+		return false
+	}
+	types, list := p["type"].([]any)
+	return p["const"] == nil && (p["type"] == nil || p["type"] == "null" || list && slices.Contains(types, any("null")))
+}
+
 func TestSchemaOfDrivers(t *testing.T) {
 	schema := schemaOf(t)
 	types, _ := json.Marshal(at(schema, "$defs", "backend", "properties", "type")["enum"])

@@ -77,7 +77,7 @@ func Decode(f conf.Fields, key, dir string) Source {
 		f.Addf(key, "want %s: what is written here would be readable in the Nix store, in backups and for whoever may read the policy", wanted)
 		return s
 	}
-	m := f.Map(key, "file", "key", "credential", "secret", "command", "user", "ask")
+	m := f.Map(key, keys...)
 	given := make([]string, 0, 2)
 	for _, link := range links {
 		if m.Get(link.key) != nil {
@@ -100,6 +100,8 @@ func Decode(f conf.Fields, key, dir string) Source {
 }
 
 const wanted = "{file: …}, {credential: …}, {secret: …}, {command: […]}, {ask: true}"
+
+var keys = []string{"file", "key", "credential", "secret", "command", "user", "ask"}
 
 var links = []struct {
 	key  string

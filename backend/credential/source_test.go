@@ -1,7 +1,11 @@
 package credential
 
 import (
+	"encoding/json"
+	"maps"
+	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +17,26 @@ func decode(t *testing.T, text string) (Source, error) {
 	doc, problems := conf.Parse("p.yaml", []byte("password: "+text+"\n"))
 	s := Decode(conf.Open(doc, problems, "password"), "password", "/etc")
 	return s, problems.Err()
+}
+
+// What the schema of the policy completes is what is taken.
+func TestSchemaHasTheKeys(t *testing.T) {
+	text, err := os.ReadFile("../../policy/schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema struct {
+		Defs struct {
+			Credential struct{ Properties map[string]any }
+		} `json:"$defs"`
+	}
+	if err := json.Unmarshal(text, &schema); err != nil {
+		t.Fatal(err)
+	}
+	got := slices.Sorted(maps.Keys(schema.Defs.Credential.Properties))
+	if want := slices.Sorted(slices.Values(keys)); !slices.Equal(got, want) {
+		t.Errorf("the schema has %q, Decode %q", got, want)
+	}
 }
 
 func TestDecode(t *testing.T) {
