@@ -67,6 +67,9 @@ func built(t testing.TB, env, name string, packages ...string) string {
 
 var scratch = sync.OnceValue(func() string {
 	dir, err := os.MkdirTemp("", "secretfs-test-")
+	if err == nil {
+		err = os.Chmod(dir, 0o755) // tests start what is in it as an ordinary user
+	}
 	if err != nil {
 		panic(err)
 	}
