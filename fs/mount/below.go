@@ -15,10 +15,10 @@ import (
 func (m *mounted) unmountBelow() error {
 	covers, err := m.uncover()
 	if err == nil {
-		err = unix.Unmount(m.dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+		err = unix.Unmount(m.way(), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 	}
 	for i := len(covers) - 1; i >= 0; i-- {
-		back := unix.MoveMount(covers[i], "", unix.AT_FDCWD, m.dir, unix.MOVE_MOUNT_F_EMPTY_PATH)
+		back := unix.MoveMount(covers[i], "", unix.AT_FDCWD, m.way(), unix.MOVE_MOUNT_F_EMPTY_PATH)
 		if back != nil {
 			err = errors.Join(err, fmt.Errorf("putting back what was mounted on top: %w", back))
 		}
@@ -30,19 +30,16 @@ func (m *mounted) unmountBelow() error {
 // uncover takes off what is on top, and returns detached clones of it, the
 // topmost first.
 func (m *mounted) uncover() (covers []int, err error) {
-	for {
-		top, ok, err := topMount(m.dir)
-		if err != nil || !ok || top.id == m.id {
-			return covers, err
-		}
-		fd, err := unix.OpenTree(unix.AT_FDCWD, m.dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	for m.covered() {
+		fd, err := unix.OpenTree(unix.AT_FDCWD, m.way(), unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
 		if err != nil {
 			return covers, fmt.Errorf("cloning what is mounted on top: %w", err)
 		}
-		if err := unix.Unmount(m.dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
+		if err := unix.Unmount(m.way(), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
 			unix.Close(fd)
 			return covers, fmt.Errorf("taking off what is mounted on top: %w", err)
 		}
 		covers = append(covers, fd)
 	}
+	return covers, nil
 }

@@ -182,7 +182,7 @@ func (h *Holder) reclone() {
 	if !h.m.system {
 		return
 	}
-	fd, err := unix.Open(h.m.dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(h.m.way(), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err == nil {
 		defer unix.Close(fd)
 		h.m.clone, err = writableClone(fd)

@@ -79,14 +79,8 @@ func isOn(id, other int, parents map[int]int) bool {
 	return false
 }
 
-// At is the id of the mount that a path leads to; 0 if there is none. It
-// asks for nothing else, which a user's FUSE mount would refuse even to root
-// (fs/fuse/dir.c fuse_getattr).
+// At is the id of the mount that a path leads to; 0 if there is none.
 func At(path string) int {
-	var s unix.Statx_t
-	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC|unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, 0, &s)
-	if err != nil || s.Mask&unix.STATX_MNT_ID == 0 {
-		return 0
-	}
-	return int(s.Mnt_id)
+	id, _ := leadsTo(path)
+	return id
 }

@@ -3,6 +3,7 @@ package mount
 import (
 	"bufio"
 	"context"
+	"errors"
 	"os"
 	"strconv"
 	"strings"
@@ -80,15 +81,23 @@ func unescapeMount(s string) string {
 	return b.String()
 }
 
-// topMount is the mount that dir leads to, if dir is a mount point.
+// topMount is the mount that dir leads to, if dir is a mount point. One that is
+// hidden, because something else is mounted above, has the same name.
 func topMount(dir string) (top mountEntry, ok bool, err error) {
 	entries, err := readMounts(ownMounts)
+	if err != nil {
+		return top, false, err
+	}
+	id, err := leadsTo(dir)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return top, false, nil
+	}
 	for _, e := range entries {
-		if e.dir == dir {
+		if e.dir == dir && (id == 0 || e.id == id) {
 			top, ok = e, true
 		}
 	}
-	return top, ok, err
+	return top, ok, nil
 }
 
 // watchMount tells when the mount is no longer in the tree: somebody has
@@ -116,10 +125,7 @@ func (h *Holder) watchMount(ctx context.Context) <-chan struct{} {
 }
 
 // covered says that something else is mounted on top.
-func (m *mounted) covered() bool {
-	top, ok, err := topMount(m.dir)
-	return err == nil && ok && top.id != m.id && m.present()
-}
+func (m *mounted) covered() bool { return len(m.stack()) > 1 }
 
 func (m *mounted) present() bool {
 	entries, err := readMounts(ownMounts)

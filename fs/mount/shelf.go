@@ -64,6 +64,7 @@ func (s *shelf) store(files map[string]*os.File, st state) error {
 		return nil
 	}
 	delete(files, fileLock)
+	delete(files, fileParent) // its filesystem would be in use as long as it lies there
 	for name := range maps.Clone(s.stored) {
 		if files[name] != s.stored[name] {
 			if err := notify("FDSTOREREMOVE=1\nFDNAME=" + storeName(name)); err != nil {

@@ -47,6 +47,7 @@ type state struct {
 const (
 	fileDev     = "dev"
 	fileClone   = "clone"
+	fileParent  = "parent"
 	fileTable   = "table"
 	fileStore   = "store"
 	fileControl = "control"
@@ -78,7 +79,7 @@ func (h *Holder) snapshotState() state {
 func (h *Holder) files() map[string]*os.File {
 	files := map[string]*os.File{
 		fileDev: h.m.dev, fileClone: h.m.clone, fileTable: h.table,
-		fileStore: h.store, fileControl: h.control, fileLock: h.lock,
+		fileStore: h.store, fileControl: h.control, fileLock: h.lock, fileParent: h.m.parent,
 	}
 	for name, f := range h.kept {
 		files[prefixKept+name] = f
@@ -182,8 +183,11 @@ func (h *Holder) take(s state, files map[string]*os.File) {
 		h.shelf.seq = s.Seq
 	}
 	h.m = &mounted{
-		dir: s.Plan.Mount, dev: files[fileDev], clone: files[fileClone],
+		dir: s.Plan.Mount, dev: files[fileDev], clone: files[fileClone], parent: files[fileParent],
 		agreed: s.Agreed, system: s.System, id: s.MountID,
+	}
+	if h.m.system && h.m.parent == nil {
+		h.m.parent = h.m.findParent()
 	}
 	h.table, h.store, h.control, h.lock = files[fileTable], files[fileStore], files[fileControl], files[fileLock]
 	for _, id := range s.Backings {

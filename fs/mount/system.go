@@ -20,7 +20,9 @@ type mounted struct {
 	// clone is a detached, writable clone of the mount (system mounts only):
 	// through it rotation touches files while the visible mount is read-only,
 	// and the canary asks for statfs whatever is mounted on top.
-	clone  *os.File
+	clone *os.File
+	// parent is the directory that dir is in (system mounts only).
+	parent *os.File
 	agreed Negotiated
 	system bool
 	id     int // of the mount, as mountinfo has it
@@ -37,9 +39,14 @@ func mountSystem(dir string) (*mounted, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening /dev/fuse: %w", err)
 	}
-	m := &mounted{dir: dir, dev: dev, system: true}
-	if err := m.attach(); err != nil {
+	parent, err := openParent(dir)
+	if err != nil {
 		dev.Close()
+		return nil, fmt.Errorf("mounting %s: %w", dir, err)
+	}
+	m := &mounted{dir: dir, dev: dev, parent: parent, system: true}
+	if err := m.attach(); err != nil {
+		m.close()
 		return nil, fmt.Errorf("mounting %s: %w", dir, err)
 	}
 	if m.agreed, err = negotiate(dev, true); err != nil {
@@ -122,7 +129,7 @@ func (m *mounted) unmount(lazy bool) error {
 	if lazy {
 		flags |= unix.MNT_DETACH
 	}
-	err := unix.Unmount(m.dir, flags)
+	err := unix.Unmount(m.way(), flags)
 	if errors.Is(err, unix.EINVAL) {
 		return nil // somebody else has unmounted it
 	}
@@ -133,14 +140,16 @@ func (m *mounted) unmount(lazy bool) error {
 // MNT_FORCE does so although it answers EBUSY, and needs no fusectl.
 func (m *mounted) abort() {
 	if m.system && !m.covered() {
-		_ = unix.Unmount(m.dir, unix.MNT_FORCE)
+		_ = unix.Unmount(m.way(), unix.MNT_FORCE)
 	}
 	_ = m.unmount(true) // where it was covered, the end of all descriptors aborts
 }
 
 func (m *mounted) close() {
-	if m.clone != nil {
-		m.clone.Close()
+	for _, f := range []*os.File{m.clone, m.parent} {
+		if f != nil {
+			f.Close()
+		}
 	}
 	m.dev.Close()
 }
