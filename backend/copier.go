@@ -127,9 +127,10 @@ func (c *copier) run(ctx context.Context) {
 			if !ok {
 				break
 			}
-			if action == remove {
+			switch action {
+			case remove:
 				c.remove(key)
-			} else {
+			case write:
 				c.write(ctx, key)
 			}
 		}
