@@ -86,6 +86,9 @@ func byDirectory(flags int) func(*testing.T, *harness.Mount, string) opener {
 		t.Cleanup(func() { dir.Close() })
 		return func() (*os.File, error) {
 			fd, err := unix.Openat(int(dir.Fd()), filepath.Base(path), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+			for err == unix.EINTR { // as os.Open does: Go's own signals end a wait for a backend too
+				fd, err = unix.Openat(int(dir.Fd()), filepath.Base(path), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+			}
 			if err != nil {
 				return nil, err
 			}
