@@ -158,8 +158,7 @@ func (c *copier) remove(key string) {
 	delete(c.stored, key)
 }
 
-// write makes a copy of what is in memory, unless there is one as good: an earlier
-// process may have made it.
+// write makes a copy of what is in memory, unless there is one as good.
 func (c *copier) write(ctx context.Context, key string) {
 	now, ok := c.r.present(key)
 	if !ok {
@@ -180,13 +179,14 @@ func (c *copier) write(ctx context.Context, key string) {
 	c.know(now)
 }
 
-// asGood looks at a copy of which nothing is known.
+// asGood says that there is a copy which need not be written again: an earlier
+// process may have made it, or this one while the source was answering once more.
 func (c *copier) asGood(ctx context.Context, key string, v Version) bool {
 	c.mu.Lock()
-	_, known := c.stored[key]
+	s, known := c.stored[key]
 	c.mu.Unlock()
 	if known {
-		return false // that it is not was known before
+		return c.good(key, s, v)
 	}
 	old, err := c.Copies.Load(ctx, key)
 	if err != nil {
