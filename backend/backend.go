@@ -113,6 +113,14 @@ type Unlocker interface {
 	Unlock(ctx context.Context) error
 }
 
+// A Revoker is a Backend that is given things for a time, tokens and leases, and can
+// give them back. That is due when the mount ends, or the policy does not have the
+// backend any more: never when one process merely takes the place of another.
+type Revoker interface {
+	// Revoke ends with ctx. It forgets what it gives back.
+	Revoke(ctx context.Context) error
+}
+
 // State says how a backend as a whole is doing, as `secretfs status` shows it.
 type State string
 

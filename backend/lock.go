@@ -50,3 +50,11 @@ func (r *Resolver) Try(ctx context.Context) (known bool, err error) {
 	err = u.Unlock(ctx)
 	return !errors.Is(err, ErrUnsupported), r.named(err)
 }
+
+// Revoke has the backend give back what it was given, if it is a Revoker.
+func (r *Resolver) Revoke(ctx context.Context) error {
+	if rv, ok := r.backend.(Revoker); ok {
+		return r.named(rv.Revoke(ctx))
+	}
+	return nil
+}

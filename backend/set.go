@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -53,6 +54,17 @@ func (s *Set) Close() error {
 	var wg sync.WaitGroup
 	for i, r := range s.sorted {
 		wg.Go(func() { errs[i] = r.Close() })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// Revoke has all backends give back what they were given, at the same time.
+func (s *Set) Revoke(ctx context.Context) error {
+	errs := make([]error, len(s.sorted))
+	var wg sync.WaitGroup
+	for i, r := range s.sorted {
+		wg.Go(func() { errs[i] = r.Revoke(ctx) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)

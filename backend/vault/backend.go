@@ -34,7 +34,7 @@ type Config struct {
 }
 
 // A Backend reads from one server. It implements backend.Backend, Remote,
-// Lister, Notifier, Refresher and Locker.
+// Lister, Notifier, Refresher, Locker, Unlocker and Revoker.
 type Backend struct {
 	cfg    Config
 	client *httpc.Client
@@ -68,6 +68,8 @@ var (
 	_ backend.Notifier  = (*Backend)(nil)
 	_ backend.Refresher = (*Backend)(nil)
 	_ backend.Locker    = (*Backend)(nil)
+	_ backend.Unlocker  = (*Backend)(nil)
+	_ backend.Revoker   = (*Backend)(nil)
 )
 
 const (
@@ -145,7 +147,7 @@ func (b *Backend) Get(ctx context.Context, key string) (*backend.Secret, error) 
 	if err != nil {
 		return nil, err
 	}
-	s, err := b.get(ctx, r)
+	s, err := b.get(b.now(ctx), r)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = ended(ctx)

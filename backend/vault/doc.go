@@ -11,7 +11,7 @@
 // held in locked memory, its lease renewed at two thirds of its time, and replaced
 // before it runs out. It and the token outlive the process (backend.Slot), so that the
 // next worker neither logs in nor is given other credentials. Nothing is revoked
-// when a process ends, only by Lock and Relinquish.
+// when a process ends, only by Lock and Revoke.
 //
 // The client of Vault, github.com/hashicorp/vault/api, is not used, though it is kept
 // well: it keeps tokens and answers in strings, which cannot be wiped; retries where the

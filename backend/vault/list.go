@@ -36,7 +36,7 @@ func (b *Backend) Entries(ctx context.Context, place string) ([]backend.Item, er
 	r, err := unspell(place)
 	var items []backend.Item
 	if err == nil {
-		items, err = b.list(ctx, r)
+		items, err = b.list(b.now(ctx), r)
 	}
 	if err != nil {
 		if ctx.Err() != nil {

@@ -66,9 +66,26 @@ func (b *Backend) revoke(ctx context.Context, token *secret.Value, ids []string)
 	return errors.Join(errs...)
 }
 
+// Unlock logs in, and asks the server what it thinks of a token that was given.
+func (b *Backend) Unlock(ctx context.Context) error {
+	b.mu.Lock()
+	b.refusal = pause{}
+	b.mu.Unlock()
+	s, err := b.session(b.now(ctx))
+	if err != nil {
+		return fmt.Errorf("opening %s: %w", b.cfg.Address, err)
+	}
+	if why := b.examine(ctx, s); why != nil {
+		b.bury(s, why)
+		return fmt.Errorf("opening %s: %w", b.cfg.Address, why)
+	}
+	return nil
+}
+
 // Refresh asks the server whether the leases still live; one that does not is
 // replaced by the next read. What else is known of the server is asked again.
 func (b *Backend) Refresh(ctx context.Context) error {
+	ctx = b.now(ctx)
 	b.mu.Lock()
 	clear(b.mounts)
 	b.refusal = pause{}

@@ -74,7 +74,19 @@ func (b *Backend) share(s *session) *secret.Value {
 	return s.token.Share()
 }
 
-// session is the one in force, or a new one.
+// An epoch ends with Lock. What was begun in an earlier one does not log in again.
+type epoch struct{}
+
+// now puts the present epoch into ctx.
+func (b *Backend) now(ctx context.Context) context.Context {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return context.WithValue(ctx, epoch{}, b.epoch)
+}
+
+var errLocked = fmt.Errorf("it was locked meanwhile: %w", backend.ErrLocked)
+
+// session is the one in force, or a new one. ctx has been through now.
 func (b *Backend) session(ctx context.Context) (*session, error) {
 	if s := b.living(); s != nil {
 		return s, nil
@@ -88,8 +100,7 @@ func (b *Backend) session(ctx context.Context) (*session, error) {
 	if s := b.living(); s != nil { // somebody else was quicker
 		return s, nil
 	}
-	epoch, err := b.mayLogin()
-	if err != nil {
+	if err := b.mayLogin(ctx); err != nil {
 		return nil, err
 	}
 	s, err := b.login(ctx)
@@ -97,7 +108,7 @@ func (b *Backend) session(ctx context.Context) (*session, error) {
 		b.loginFailed(err)
 		return nil, err
 	}
-	return s, b.begin(s, epoch)
+	return s, b.begin(ctx, s)
 }
 
 func (b *Backend) living() *session {
@@ -125,13 +136,13 @@ func (b *Backend) end(s *session, why error) {
 	b.poke()
 }
 
-// begin makes s the session in force, unless everything was locked since epoch.
-func (b *Backend) begin(s *session, epoch int) error {
+// begin makes s the session in force, unless everything was locked meanwhile.
+func (b *Backend) begin(ctx context.Context, s *session) error {
 	b.mu.Lock()
-	if b.closed || b.epoch != epoch {
+	if err := b.past(ctx); err != nil {
 		b.mu.Unlock()
 		s.token.Destroy()
-		return errClosed
+		return err
 	}
 	old := b.current
 	b.current, b.refusal = s, pause{}
@@ -156,14 +167,25 @@ func (b *Backend) bury(s *session, why error) {
 	b.end(s, why)
 }
 
-// mayLogin says why not, or in which epoch.
-func (b *Backend) mayLogin() (epoch int, err error) {
+// mayLogin says why not.
+func (b *Backend) mayLogin(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
-		return 0, errClosed
+	if err := b.past(ctx); err != nil {
+		return err
 	}
-	return b.epoch, b.refusal.still()
+	return b.refusal.still()
+}
+
+// past says that what ctx is of has come to an end. The caller holds mu.
+func (b *Backend) past(ctx context.Context) error {
+	switch {
+	case b.closed:
+		return errClosed
+	case ctx.Value(epoch{}) != b.epoch:
+		return errLocked
+	}
+	return nil
 }
 
 // A loginRefusal is the error of a login that the server has refused.

@@ -73,7 +73,7 @@ func (b *Backend) next() (next time.Time, any bool) {
 }
 
 func (b *Backend) within() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(b.ctx, b.cfg.Timeout)
+	return context.WithTimeout(b.now(b.ctx), b.cfg.Timeout)
 }
 
 // tendSession finds out about a token that was given, renews one that has come due,
@@ -149,7 +149,7 @@ func (b *Backend) replaceToken(ctx context.Context, s *session) {
 	case <-ctx.Done():
 		return
 	}
-	epoch, err := b.mayLogin()
+	err := b.mayLogin(ctx)
 	var fresh *session
 	if err == nil {
 		fresh, err = b.login(ctx)
@@ -159,7 +159,7 @@ func (b *Backend) replaceToken(ctx context.Context, s *session) {
 		err = fmt.Errorf("it ends at %s, and there is no other yet: %w", s.Expires.UTC().Format(time.RFC3339), backend.ErrExpired)
 	}
 	if err == nil {
-		err = b.begin(fresh, epoch)
+		err = b.begin(ctx, fresh)
 	} else {
 		b.loginFailed(err)
 	}

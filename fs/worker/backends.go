@@ -170,6 +170,7 @@ func (w *worker) retire(old map[string]*opened) {
 	for name, o := range old {
 		if w.opened[name] != o {
 			time.AfterFunc(o.spec.Timeout+time.Second, func() {
+				w.giveUp(name, o)
 				if err := o.resolver.Close(); err != nil {
 					w.log.Warn("closing a backend", "name", name, "error", err)
 				}

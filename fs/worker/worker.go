@@ -81,6 +81,8 @@ type worker struct {
 	state      stateFolder
 	auditMount int // the mount of the audit log's folder; 0 if there was no folder
 
+	givenBack sync.Once
+
 	mu        sync.Mutex        // serializes reloads and guards what follows
 	source    [sha256.Size]byte // the digest of the policy in force
 	policyErr error             // of the policy file, if it is not the one in force
@@ -238,6 +240,7 @@ func (w *worker) serve(ctx context.Context) error {
 		w.warm() // not before: that we serve must not wait for a large file
 	}()
 	w.conn.Serve()
+	w.giveBack()
 	w.bury()
 	return nil
 }
@@ -266,6 +269,7 @@ func (w *worker) signals(ctx context.Context) {
 			return
 		case s := <-sigs:
 			if s == unix.SIGTERM {
+				w.giveBack()
 				_ = w.audit.Close() // what it could not write it has said
 				os.Exit(0)
 			}
