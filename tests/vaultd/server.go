@@ -53,7 +53,7 @@ func Start(t testing.TB, config string) *Server {
 	}
 	cmd := exec.Command(program(t, "vault"), args...)
 	cmd.Env = []string{"VAULT_DISABLE_MLOCK=1", "HOME=" + dir, "PATH=" + os.Getenv("PATH")}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	s.run(t, cmd)
 	s.Address = "http://" + listen
 	s.await(t)
@@ -83,7 +83,7 @@ func (s *Server) run(t testing.TB, cmd *exec.Cmd) {
 		}
 	}()
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // its plugins too
 		<-done
 		_ = cmd.Wait()
 	})
