@@ -71,20 +71,13 @@ func places(server string) (api, identity string) {
 
 // Needs are the files without which a backend with such Settings does not work.
 func Needs(config any) []string {
-	s := config.(Settings)
-	files := s.HTTP.Files()
-	if s.AccessToken.Kind == credential.File {
-		files = append(files, s.AccessToken.Name)
+	files := config.(Settings).HTTP.Files()
+	for _, s := range credential.All(config) {
+		if s.Kind == credential.File {
+			files = append(files, s.Name)
+		}
 	}
 	return files
-}
-
-// Secrets are the paths of the mount whose secrets unlock such a backend.
-func Secrets(config any) []string {
-	if s := config.(Settings); s.AccessToken.Kind == credential.Secret {
-		return []string{s.AccessToken.Name}
-	}
-	return nil
 }
 
 // Reference is the key of a secret in `secrets:`: an `id`, or a `name`, by default

@@ -5,12 +5,13 @@ import (
 	"testing"
 
 	"github.com/secretfs/secretfs/backend/bws"
+	"github.com/secretfs/secretfs/backend/credential"
 	"github.com/secretfs/secretfs/policy"
 )
 
 func parse(text string) (*policy.Policy, error) {
 	return policy.Parse("/etc/secretfs/policy.yaml", []byte(text), policy.Env{Drivers: policy.Drivers{
-		"bws": {Settings: bws.Decode, SecretKeys: bws.SecretKeys, Reference: bws.Reference, TTL: bws.TTL, Secrets: bws.Secrets},
+		"bws": {Settings: bws.Decode, SecretKeys: bws.SecretKeys, Reference: bws.Reference, TTL: bws.TTL, Secrets: credential.Secrets},
 	}})
 }
 

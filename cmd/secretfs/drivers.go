@@ -22,7 +22,7 @@ var (
 		"age": {Settings: age.Decode, SecretKeys: age.SecretKeys, Reference: age.Reference, Secrets: credential.Secrets},
 		"bws": {
 			Settings: bws.Decode, SecretKeys: bws.SecretKeys, Reference: bws.Reference,
-			TTL: bws.TTL, Disk: true, OwnCopies: true, Secrets: bws.Secrets,
+			TTL: bws.TTL, Disk: true, OwnCopies: true, Secrets: credential.Secrets,
 		},
 		"dir":  {Settings: dir.Decode, SecretKeys: dir.SecretKeys, Reference: dir.Reference},
 		"exec": {Settings: exec.Decode, SecretKeys: exec.SecretKeys, Reference: exec.Reference, TTL: exec.TTL},

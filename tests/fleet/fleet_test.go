@@ -69,7 +69,7 @@ type site struct {
 	restart    func() // what the server forgets by it
 }
 
-var sites = []func(options) *site{newSecretsManager}
+var sites = []func(options) *site{newSecretsManager, newVault}
 
 // TestFleet lives through an hour of quiet, a restart of the server and a change
 // of a secret, with many machines behind one address.
