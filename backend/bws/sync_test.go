@@ -35,6 +35,41 @@ func TestQuietHour(t *testing.T) {
 	})
 }
 
+// The clocks of server and machine need not agree, nor need the server's stand
+// where it stood.
+func TestClocks(t *testing.T) {
+	for _, skew := range []time.Duration{-24 * time.Hour, 24 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSite()
+			s.SetClock(skew)
+			s.Change(s.token, "token", tokenValue, "") // by that clock
+			b := s.open(t)
+			reads(t, b, tokenKey, tokenValue, false)
+			time.Sleep(time.Hour)
+			reads(t, b, tokenKey, tokenValue, false)
+			if login, whole := s.Seen("login"), s.Seen("whole"); login > 2 || whole > 2 {
+				t.Errorf("%s: %d logins, %d answered with everything", skew, login, whole)
+			}
+			b.Close()
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite()
+		s.SetClock(time.Hour)
+		b := s.open(t)
+		version := reads(t, b, tokenKey, tokenValue, false)
+		s.SetClock(-time.Hour)
+		time.Sleep(bws.TTL)
+		if reads(t, b, tokenKey, tokenValue, false) != version {
+			t.Error("another version")
+		}
+		if s.Seen("whole") != 2 {
+			t.Errorf("%d answers with everything", s.Seen("whole"))
+		}
+		b.Close()
+	})
+}
+
 func TestChangesAreNoticed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite()

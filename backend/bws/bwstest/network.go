@@ -3,7 +3,6 @@ package bwstest
 import (
 	"net/http"
 	"net/http/httptest"
-	"time"
 )
 
 // Network is a network in memory with one server in it: no sockets, so that time
@@ -17,7 +16,6 @@ func (n network) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	w := httptest.NewRecorder()
-	w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	n.server.ServeHTTP(w, r)
 	if err := r.Context().Err(); err != nil {
 		return nil, err

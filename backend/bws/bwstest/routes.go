@@ -14,6 +14,7 @@ import (
 // ServeHTTP answers below /identity and /api, as a server of one's own does.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.count("all")
+	w.Header().Set("Date", s.now().UTC().Format(http.TimeFormat))
 	if s.Fault != nil && s.Fault(w, r) {
 		return
 	}
@@ -34,7 +35,7 @@ func (s *Server) routes() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-			if in, ok := s.sessions[token]; !ok || time.Now().After(in.ends) || s.accounts[in.account] == nil {
+			if in, ok := s.sessions[token]; !ok || s.now().After(in.ends) || s.accounts[in.account] == nil {
 				w.WriteHeader(http.StatusUnauthorized)
 				return
 			}
@@ -89,9 +90,9 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	if life == 0 {
 		life = time.Hour
 	}
-	ends := time.Now().Add(life)
+	ends := s.now().Add(life)
 	claims, err := json.Marshal(map[string]any{
-		"exp": ends.Unix(), "nbf": time.Now().Unix(), "iss": "test", "sub": a.subject, "organization": s.organization, "scope": []string{"api.secrets"},
+		"exp": ends.Unix(), "nbf": s.now().Unix(), "iss": "test", "sub": a.subject, "organization": s.organization, "scope": []string{"api.secrets"},
 		"client_id": r.PostFormValue("client_id"), "jti": uuid(), "type": "ServiceAccount",
 	})
 	if err != nil {
@@ -114,7 +115,7 @@ func (s *Server) sync(r *http.Request, _ []byte) (any, int) {
 	s.seen["sync"]++
 	if text := r.URL.Query().Get("lastSyncedDate"); text != "" {
 		since, err := time.Parse(time.RFC3339, text)
-		if err != nil || since.After(time.Now()) {
+		if err != nil || since.After(s.now()) {
 			return failure{"Last synced date must be in the past.", "error"}, http.StatusBadRequest
 		}
 		if since.After(s.revised) {
@@ -195,9 +196,9 @@ func (s *Server) update(r *http.Request, body []byte) (any, int) {
 	case w.read(body) != nil:
 		return badBody, http.StatusBadRequest
 	}
-	it.Key, it.Value, it.Note, it.Revised = w.Key, w.Value, w.Note, time.Now()
+	it.Key, it.Value, it.Note, it.Revised = w.Key, w.Value, w.Note, s.now()
 	it.Projects = s.projectsOf(strings.Join(w.ProjectIDs, ""))
-	s.revised = time.Now()
+	s.revised = s.now()
 	return it, http.StatusOK
 }
 
@@ -211,12 +212,12 @@ func (s *Server) remove(_ *http.Request, body []byte) (any, int) {
 		s.secrets = slices.DeleteFunc(s.secrets, func(it *Secret) bool { return strings.EqualFold(it.ID, id) })
 		data = append(data, map[string]any{"id": id, "error": nil})
 	}
-	s.revised = time.Now()
+	s.revised = s.now()
 	return map[string]any{"object": "list", "data": data}, http.StatusOK
 }
 
 func (s *Server) addSecret(key, value, note, project string) *Secret {
-	now := time.Now()
+	now := s.now()
 	it := &Secret{
 		ID: uuid(), Organization: s.organization, Key: key, Value: value, Note: note, Created: now, Revised: now,
 		Projects: s.projectsOf(project), Read: true, Write: true,
@@ -236,7 +237,7 @@ func (s *Server) projectsOf(id string) []Project {
 }
 
 func (s *Server) addProject(name string) *Project {
-	now := time.Now()
+	now := s.now()
 	p := &Project{ID: uuid(), Organization: s.organization, Name: name, Created: now, Revised: now, Read: true, Write: true}
 	s.projects = append(s.projects, p)
 	return p

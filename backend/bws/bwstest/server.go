@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/secretfs/secretfs/backend/bitwarden/enc"
@@ -56,6 +57,7 @@ type Server struct {
 	organization string
 	key          *enc.Key
 	mux          *http.ServeMux
+	ahead        atomic.Int64 // its clock, of ours
 
 	mu       sync.Mutex // guards what follows
 	accounts map[string]*account
@@ -86,11 +88,16 @@ func New() *Server {
 	}
 	s := &Server{
 		organization: uuid(), key: key, accounts: map[string]*account{}, sessions: map[string]session{},
-		hidden: map[string]bool{}, seen: map[string]int{}, revised: time.Now(),
+		hidden: map[string]bool{}, seen: map[string]int{},
 	}
 	s.routes()
 	return s
 }
+
+// SetClock puts its clock ahead of ours.
+func (s *Server) SetClock(ahead time.Duration) { s.ahead.Store(int64(ahead)) }
+
+func (s *Server) now() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
 
 // Organization is its id.
 func (s *Server) Organization() string { return s.organization }
@@ -164,10 +171,10 @@ func (s *Server) Change(id, name, value, note string) {
 	defer s.mu.Unlock()
 	for _, it := range s.secrets {
 		if it.ID == id {
-			it.Key, it.Value, it.Note, it.Revised = s.sealed(name), s.sealed(value), s.sealed(note), time.Now()
+			it.Key, it.Value, it.Note, it.Revised = s.sealed(name), s.sealed(value), s.sealed(note), s.now()
 		}
 	}
-	s.revised = time.Now()
+	s.revised = s.now()
 }
 
 // Damage stores a value that no client has encrypted.
@@ -179,7 +186,7 @@ func (s *Server) Damage(id, sealed string) {
 			it.Value = sealed
 		}
 	}
-	s.revised = time.Now()
+	s.revised = s.now()
 }
 
 // Delete is what a client would do.
@@ -187,14 +194,14 @@ func (s *Server) Delete(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.secrets = slices.DeleteFunc(s.secrets, func(it *Secret) bool { return it.ID == id })
-	s.revised = time.Now()
+	s.revised = s.now()
 }
 
 // Hide takes the permission to read one secret from all machine accounts.
 func (s *Server) Hide(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.hidden[id], s.revised = true, time.Now()
+	s.hidden[id], s.revised = true, s.now()
 }
 
 // Seen counts requests of a kind: "login", "sync", "whole" for those syncs that were
