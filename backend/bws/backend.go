@@ -17,7 +17,7 @@ import (
 const maxAnswer = 64 << 20
 
 // A Backend serves what one machine account may read. It implements
-// backend.Backend, Indexer, Notifier, Refresher, Locker and Reporter.
+// backend.Backend, Indexer, Notifier, Refresher, Locker, Unlocker and Reporter.
 type Backend struct {
 	settings      Settings
 	env           backend.Env
@@ -58,6 +58,7 @@ var (
 	_ backend.Notifier  = (*Backend)(nil)
 	_ backend.Refresher = (*Backend)(nil)
 	_ backend.Locker    = (*Backend)(nil)
+	_ backend.Unlocker  = (*Backend)(nil)
 	_ backend.Reporter  = (*Backend)(nil)
 )
 
