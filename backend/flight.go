@@ -153,7 +153,7 @@ func (r *Resolver) remember(f *flight) {
 	if f.err == nil {
 		r.lastOK = time.Now()
 	}
-	if _, ok := r.backend.(Indexer); !ok {
+	if _, ok := r.backend.(Indexer); !ok || r.cache != nil {
 		r.learn(f)
 	}
 }

@@ -59,7 +59,7 @@ type Resolver struct {
 	locked   bool   // by Lock, until Unlock
 	changed  func() // who wants to know, or nil
 	breaker  breaker
-	known    map[string]Info // key -> what the last Get told, where backend is no Indexer
+	known    map[string]Info // key -> what the last Get told, where no Indexer or cache knows
 	asked    bool            // whether any fetch has ended
 	lastErr  error           // of the last fetch that ended
 	lastOK   time.Time
@@ -189,27 +189,45 @@ func (r *Resolver) Stat(ctx context.Context, key string) (Info, error) {
 }
 
 func (r *Resolver) stat(ctx context.Context, key string) (Info, error) {
+	last := r.last(key)
 	if r.cache != nil {
 		if info, ok := r.cache.info(key); ok {
+			if info.Due {
+				info.Err = r.named(last.Err)
+			}
 			return info, nil
 		}
+	}
+	ix, ok := r.backend.(Indexer)
+	if !ok {
+		last.Err = r.named(last.Err)
+		return last, nil
+	}
+	info, err := ix.Stat(ctx, key)
+	if info.Err == nil {
+		info.Err = last.Err
+	}
+	info.Err = r.named(info.Err)
+	info.Due = info.Due || r.open() != nil // no version may be served
+	return info, r.named(err)
+}
+
+// last is what the last Get of key told, as far as nobody else knows it.
+func (r *Resolver) last(key string) Info {
+	r.mu.Lock()
+	info, ok := r.known[key]
+	locked := r.locked
+	r.mu.Unlock()
+	if !ok {
+		info = Info{Size: SizeUnknown}
+	}
+	info.Due = locked
+	if r.cache != nil {
 		if err := r.cache.refusal(key); err != nil {
-			return Info{Size: SizeUnknown, Err: r.named(err)}, nil
+			info = Info{Size: SizeUnknown, Err: err}
 		}
 	}
-	if ix, ok := r.backend.(Indexer); ok {
-		info, err := ix.Stat(ctx, key)
-		info.Err = r.named(info.Err)
-		info.Due = info.Due || r.open() != nil // no version may be served
-		return info, r.named(err)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if info, ok := r.known[key]; ok {
-		info.Err, info.Due = r.named(info.Err), r.locked
-		return info, nil
-	}
-	return Info{Size: SizeUnknown}, nil
+	return info
 }
 
 // List names the children of the sub-tree at key. The error wraps

@@ -14,6 +14,8 @@ setpriv util-linux callers-with-other-ids
 getent libc-bin names-of-a-name-service
 gpg gnupg files-for-OpenPGP-keys
 pass pass a-password-store
+systemd-creds systemd encrypted-credentials
+swtpm swtpm,tpm2-tools credentials-sealed-by-a-TPM
 ssh-keygen openssh-client files-for-ssh-keys
 node nodejs the-clients-of-Bitwarden
 npm npm the-clients-of-Bitwarden

@@ -10,6 +10,7 @@ import (
 	"github.com/secretfs/secretfs/backend/dir"
 	"github.com/secretfs/secretfs/backend/exec"
 	"github.com/secretfs/secretfs/backend/sops"
+	"github.com/secretfs/secretfs/backend/systemdcreds"
 	"github.com/secretfs/secretfs/backend/vault"
 	"github.com/secretfs/secretfs/policy"
 )
@@ -27,6 +28,10 @@ var (
 		"dir":  {Settings: dir.Decode, SecretKeys: dir.SecretKeys, Reference: dir.Reference},
 		"exec": {Settings: exec.Decode, SecretKeys: exec.SecretKeys, Reference: exec.Reference, TTL: exec.TTL},
 		"sops": {Settings: sops.Decode, Secrets: credential.Secrets},
+		"systemd-creds": {
+			Settings: systemdcreds.Decode, SecretKeys: systemdcreds.SecretKeys, Reference: systemdcreds.Reference,
+			TTL: systemdcreds.TTL,
+		},
 		"vault": {
 			Settings: vault.Decode, SecretKeys: vault.SecretKeys, Reference: vault.Reference,
 			DirectoryKeys: vault.DirectoryKeys, Directory: vault.Directory,
@@ -34,27 +39,30 @@ var (
 		},
 	}
 	openers = map[string]backend.Opener{
-		"age":   openAge,
-		"bws":   bws.Open,
-		"dir":   dir.Open,
-		"exec":  exec.Open,
-		"sops":  sops.Open,
-		"vault": vault.Open,
+		"age":           openAge,
+		"bws":           bws.Open,
+		"dir":           dir.Open,
+		"exec":          exec.Open,
+		"sops":          sops.Open,
+		"systemd-creds": systemdcreds.Open,
+		"vault":         vault.Open,
 	}
 	schemas = map[string]json.RawMessage{
-		"age":   age.Schema,
-		"bws":   bws.Schema,
-		"dir":   dir.Schema,
-		"exec":  exec.Schema,
-		"sops":  sops.Schema,
-		"vault": vault.Schema,
+		"age":           age.Schema,
+		"bws":           bws.Schema,
+		"dir":           dir.Schema,
+		"exec":          exec.Schema,
+		"sops":          sops.Schema,
+		"systemd-creds": systemdcreds.Schema,
+		"vault":         vault.Schema,
 	}
 	needs = map[string]func(config any) []string{
-		"age":   ageNeeds,
-		"bws":   bws.Needs,
-		"dir":   dirNeeds,
-		"sops":  sopsNeeds,
-		"vault": vault.Needs,
+		"age":           ageNeeds,
+		"bws":           bws.Needs,
+		"dir":           dirNeeds,
+		"sops":          sopsNeeds,
+		"systemd-creds": func(config any) []string { return []string{config.(systemdcreds.Settings).Path} },
+		"vault":         vault.Needs,
 	}
 	doubts = map[string]func(config any) []string{"dir": dirDoubts, "exec": execDoubts}
 )

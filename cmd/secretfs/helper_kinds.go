@@ -46,8 +46,9 @@ func helperKind(kind string) mount.HelperKind {
 // forPrograms are the variables with which password managers find their agents and
 // stores. Those of a system mount are root's, and the programs are not.
 func forPrograms(name string) bool {
-	if os.Geteuid() == 0 {
-		return slices.Contains([]string{"PCSCLITE_CSOCK_NAME", "TPM2TOOLS_TCTI"}, name)
+	system := []string{"PCSCLITE_CSOCK_NAME", "TPM2TOOLS_TCTI", "SYSTEMD_CREDENTIAL_SECRET", "SYSTEMD_TPM2_DEVICE"}
+	if slices.Contains(system, name) || os.Geteuid() == 0 {
+		return slices.Contains(system, name)
 	}
 	return forPlugins(name) || name == "GNUPGHOME" || name == "PASSWORD_STORE_DIR"
 }
