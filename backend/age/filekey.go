@@ -40,9 +40,8 @@ func (b *Backend) forgetAllKeys() {
 
 // A Lockable may be Config.Keys: it forgets what a passphrase has opened.
 type Lockable interface {
-	// Open opens what takes a passphrase, and says whether there was anything
-	// to open.
-	Open(ctx context.Context) (news bool, err error)
+	// Open opens what takes a passphrase.
+	Open(ctx context.Context) error
 	Lock()
 }
 
@@ -66,7 +65,7 @@ func (b *Backend) Unlock(ctx context.Context) error {
 	b.locked = false
 	b.mu.Unlock()
 	if l, ok := b.cfg.Keys.(Lockable); ok {
-		if _, err := l.Open(ctx); err != nil {
+		if err := l.Open(ctx); err != nil {
 			return err
 		}
 	}

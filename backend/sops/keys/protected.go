@@ -54,26 +54,26 @@ func (r *Ring) Use(p Passphrase) *Ring {
 	return r
 }
 
-// Open opens the key files that take a passphrase, unless they are open, and says
-// whether any of them was not before. The error wraps ErrLocked where there is no
-// passphrase, ErrRejected where it opens none of the files.
-func (r *Ring) Open(ctx context.Context) (news bool, err error) {
+// Open opens the key files that take a passphrase, as far as they are not open.
+// The error wraps ErrLocked where there is no passphrase, ErrRejected where it
+// opens none of them.
+func (r *Ring) Open(ctx context.Context) error {
 	select {
 	case r.opening <- struct{}{}:
 		defer func() { <-r.opening }()
 	case <-ctx.Done():
-		return false, ctx.Err()
+		return ctx.Err()
 	}
 	closed := r.closedFiles()
 	if len(closed) == 0 {
-		return false, nil
+		return nil
 	}
 	if r.passphrase.Get == nil {
-		return false, helper.Refuse(backend.ErrLocked, "%s is protected by a passphrase: say where that comes from, with passphrase: {ask: true} for one", names(closed))
+		return helper.Refuse(backend.ErrLocked, "%s is protected by a passphrase: say where that comes from, with passphrase: {ask: true} for one", names(closed))
 	}
 	pass, err := r.passphrase.Get(ctx)
 	if err != nil {
-		return false, fmt.Errorf("%s is protected by a passphrase: %w", names(closed), err)
+		return fmt.Errorf("%s is protected by a passphrase: %w", names(closed), err)
 	}
 	defer pass.Destroy()
 	var causes []error
@@ -83,15 +83,13 @@ func (r *Ring) Open(ctx context.Context) (news bool, err error) {
 		}
 	}
 	if len(causes) < len(closed) {
-		return true, nil
+		return nil
 	}
-	if kind := worst(causes); kind != backend.ErrRejected {
-		return false, helper.Refuse(kind, "%s", sentence(nil, causes, nil))
-	}
-	if r.passphrase.Wrong != nil {
+	kind := worst(causes)
+	if kind == backend.ErrRejected && r.passphrase.Wrong != nil {
 		r.passphrase.Wrong()
 	}
-	return false, helper.Refuse(backend.ErrRejected, "%s", sentence(nil, causes, nil))
+	return helper.Refuse(kind, "%s", sentence(nil, causes, nil))
 }
 
 // Lock forgets what Open opened.

@@ -64,15 +64,16 @@ func (r *Ring) DataKey(ctx context.Context, m Metadata) (*secret.Value, error) {
 // withProtected has recover try with the identities that take no passphrase, and
 // again once those are open that take one.
 func (r *Ring) withProtected(ctx context.Context, recover func() (*secret.Value, error)) (*secret.Value, error) {
+	closed := len(r.closedFiles()) > 0
 	v, err := recover()
-	if err == nil || len(r.closedFiles()) == 0 || !errors.Is(err, backend.ErrLocked) {
+	if !closed || err == nil || !errors.Is(err, backend.ErrLocked) {
 		return v, err
 	}
-	news, why := r.Open(ctx)
+	why := r.Open(ctx)
 	switch {
-	case news:
+	case why == nil: // perhaps for somebody else, meanwhile
 		return recover()
-	case why == nil, ctx.Err() != nil:
+	case ctx.Err() != nil:
 		return nil, err
 	}
 	return nil, fmt.Errorf("%v; %w", err, why)
