@@ -17,6 +17,7 @@ pass pass a-password-store
 systemd-creds systemd encrypted-credentials
 swtpm swtpm,tpm2-tools credentials-sealed-by-a-TPM
 ssh-keygen openssh-client files-for-ssh-keys
+pinentry-tty pinentry-tty asking-for-passphrases
 node nodejs the-clients-of-Bitwarden
 npm npm the-clients-of-Bitwarden
 inotifywait inotify-tools watchers-on-rotation

@@ -54,6 +54,8 @@ func helpers(env ...string) helper.Starter {
 		Commands: map[string][]string{
 			keys.KindGPG:    {self, "helper", keys.KindGPG},
 			keys.KindPlugin: {self, "helper", keys.KindPlugin},
+
+			keys.KindPassphrase: {self, "helper", keys.KindPassphrase},
 		},
 		Env: append([]string{"PATH=" + os.Getenv("PATH")}, env...),
 	}.Run

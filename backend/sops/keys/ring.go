@@ -3,7 +3,6 @@ package keys
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"sync"
 
@@ -66,7 +65,7 @@ func (r *Ring) DataKey(ctx context.Context, m Metadata) (*secret.Value, error) {
 func (r *Ring) withProtected(ctx context.Context, recover func() (*secret.Value, error)) (*secret.Value, error) {
 	closed := len(r.closedFiles()) > 0
 	v, err := recover()
-	if !closed || err == nil || !errors.Is(err, backend.ErrLocked) {
+	if !closed || err == nil || ctx.Err() != nil || errors.Is(err, backend.ErrCorrupt) {
 		return v, err
 	}
 	why := r.Open(ctx)
@@ -76,7 +75,7 @@ func (r *Ring) withProtected(ctx context.Context, recover func() (*secret.Value,
 	case ctx.Err() != nil:
 		return nil, err
 	}
-	return nil, fmt.Errorf("%v; %w", err, why)
+	return nil, helper.Refuse(worst([]error{err, why}), "%v; %v", err, why)
 }
 
 func (r *Ring) dataKey(ctx context.Context, m Metadata) (*secret.Value, error) {
