@@ -13,6 +13,7 @@ func putKV2(t *testing.T, s *vaultd.Server, path string, data map[string]any) {
 }
 
 func TestKV2(t *testing.T) {
+	t.Parallel()
 	s := vaultd.Start(t, "")
 	putKV2(t, s, "apps/db", map[string]any{"user": "app", "password": "first of all"})
 	p := open(t, s.Address, byToken, asRoot())
@@ -43,6 +44,7 @@ func TestKV2(t *testing.T) {
 }
 
 func TestKV1(t *testing.T) {
+	t.Parallel()
 	s := vaultd.Start(t, "")
 	s.Do(t, "POST", "sys/mounts/deep/kv", map[string]any{"type": "kv"})
 	s.Do(t, "POST", "deep/kv/data/x", map[string]any{"a": "one"})
@@ -63,6 +65,7 @@ func TestKV1(t *testing.T) {
 }
 
 func TestFormats(t *testing.T) {
+	t.Parallel()
 	s := vaultd.Start(t, "")
 	putKV2(t, s, "f", map[string]any{
 		"TEXT": "a \"b\" $c \\ `d`\né", "NUMBER": 90071992547409, "BOOL": true, "NONE": nil,
@@ -84,6 +87,7 @@ func TestFormats(t *testing.T) {
 
 // TestOneRequest: in a session under way a read is one request.
 func TestOneRequest(t *testing.T) {
+	t.Parallel()
 	s := vaultd.Start(t, "")
 	putKV2(t, s, "a", map[string]any{"x": "1"})
 	putKV2(t, s, "b", map[string]any{"x": "2"})
@@ -100,6 +104,7 @@ func TestOneRequest(t *testing.T) {
 
 // TestUpgrade: a mount that is made version 2 is noticed.
 func TestUpgrade(t *testing.T) {
+	t.Parallel()
 	s := vaultd.Start(t, "")
 	s.Do(t, "POST", "sys/mounts/kv", map[string]any{"type": "kv"})
 	s.Do(t, "POST", "kv/x", map[string]any{"a": "one"})

@@ -49,6 +49,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 func TestOneLeaseForAllFields(t *testing.T) {
+	t.Parallel()
 	s, db := vaultd.Start(t, ""), vaultd.StartPostgres(t)
 	s.Database(t, db, "short", "1h", "2h")
 	p := open(t, s.Address, byToken, asRoot())
@@ -86,6 +87,7 @@ func TestOneLeaseForAllFields(t *testing.T) {
 // TestLeaseIsKeptUp: over renewals, and then over the maximum of a lease, the
 // account that is served works at every moment.
 func TestLeaseIsKeptUp(t *testing.T) {
+	t.Parallel()
 	s, db := vaultd.Start(t, ""), vaultd.StartPostgres(t)
 	s.Database(t, db, "short", "3s", "6s")
 	p := open(t, s.Address, byToken, asRoot())
@@ -105,6 +107,7 @@ func TestLeaseIsKeptUp(t *testing.T) {
 
 // TestServerLostAndLeaseOver: what the lease gave is served to its end, not longer.
 func TestServerLostAndLeaseOver(t *testing.T) {
+	t.Parallel()
 	s, db := vaultd.Start(t, ""), vaultd.StartPostgres(t)
 	s.Database(t, db, "short", "3s", "1h")
 	way := vaultd.Through(t, s.Address)
@@ -125,6 +128,7 @@ func TestServerLostAndLeaseOver(t *testing.T) {
 }
 
 func TestLeaseRevokedByTheServer(t *testing.T) {
+	t.Parallel()
 	s, db := vaultd.Start(t, ""), vaultd.StartPostgres(t)
 	s.Database(t, db, "short", "3s", "1h")
 	p := open(t, s.Address, byToken, asRoot())
@@ -143,6 +147,7 @@ func TestLeaseRevokedByTheServer(t *testing.T) {
 // TestLeaseOfAnotherToken: the leases of a token end with it, so that a new login
 // replaces them.
 func TestLeaseOfAnotherToken(t *testing.T) {
+	t.Parallel()
 	s, db := vaultd.Start(t, ""), vaultd.StartPostgres(t)
 	s.Database(t, db, "short", "1h", "2h")
 	s.Policy(t, "app", "database/creds/* read")
@@ -161,6 +166,7 @@ func TestLeaseOfAnotherToken(t *testing.T) {
 
 // TestLeasesOfAGivenToken are revoked one by one, where its policies allow that.
 func TestLeasesOfAGivenToken(t *testing.T) {
+	t.Parallel()
 	s, db := vaultd.Start(t, ""), vaultd.StartPostgres(t)
 	s.Database(t, db, "short", "1h", "2h")
 	s.Policy(t, "app", "database/creds/* read")
@@ -179,6 +185,7 @@ func TestLeasesOfAGivenToken(t *testing.T) {
 
 // TestPKI: certificate and key are of one issue, with a lease or without.
 func TestPKI(t *testing.T) {
+	t.Parallel()
 	s := vaultd.Start(t, "")
 	s.Do(t, "POST", "sys/mounts/pki", map[string]string{"type": "pki"})
 	s.Do(t, "POST", "pki/root/generate/internal", map[string]string{"common_name": "root of the tests", "ttl": "24h"})

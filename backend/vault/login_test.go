@@ -20,6 +20,7 @@ func ready(t *testing.T) *vaultd.Server {
 const theKey, theValue = "{path: secret/app, field: key}", "the value of app"
 
 func TestToken(t *testing.T) {
+	t.Parallel()
 	s := ready(t)
 	p := open(t, s.Address, byToken, map[string]string{})
 	p.fails(theKey, backend.ErrLocked, "no token is at hand")
@@ -46,6 +47,7 @@ func TestToken(t *testing.T) {
 }
 
 func TestTokenRenewal(t *testing.T) {
+	t.Parallel()
 	s := ready(t)
 	p := open(t, s.Address, byToken, map[string]string{
 		"token": s.Token(t, map[string]any{"ttl": "2s", "explicit_max_ttl": "5s"}, "app"),
@@ -64,6 +66,7 @@ func TestTokenRenewal(t *testing.T) {
 
 // TestTokenReplaced: the next token is taken before the old one ends.
 func TestTokenReplaced(t *testing.T) {
+	t.Parallel()
 	s := ready(t)
 	p := open(t, s.Address, byToken, map[string]string{"token": s.Token(t, map[string]any{"ttl": "3s", "renewable": false}, "app")})
 	p.reads(theKey, theValue)
@@ -73,6 +76,7 @@ func TestTokenReplaced(t *testing.T) {
 }
 
 func TestWrappedToken(t *testing.T) {
+	t.Parallel()
 	s := ready(t)
 	wrapped := func() string {
 		return vaultd.Text(t, s.Do(t, "POST", "auth/token/create\nX-Vault-Wrap-TTL: 60s", map[string]any{"policies": []string{"app"}}), "wrap_info", "token")
@@ -107,6 +111,7 @@ func secretID(t *testing.T, s *vaultd.Server) string {
 }
 
 func TestAppRole(t *testing.T) {
+	t.Parallel()
 	s := ready(t)
 	role := appRole(t, s, map[string]any{"token_ttl": "2s", "token_max_ttl": "4s"})
 	p := open(t, s.Address, "auth: {method: approle, role_id: "+role+", secret_id: {ask: true}}", map[string]string{"secret_id": "wrong-wrong-wrong"})
@@ -128,6 +133,7 @@ func TestAppRole(t *testing.T) {
 }
 
 func TestAppRoleWrapped(t *testing.T) {
+	t.Parallel()
 	s := ready(t)
 	role := appRole(t, s, map[string]any{"token_ttl": "1h"})
 	wrapped := vaultd.Text(t, s.Do(t, "POST", "auth/approle/role/app/secret-id\nX-Vault-Wrap-TTL: 60s", nil), "wrap_info", "token")
@@ -158,6 +164,7 @@ func accessor(t *testing.T, s *vaultd.Server) string {
 }
 
 func TestUserpass(t *testing.T) {
+	t.Parallel()
 	s := ready(t)
 	s.Do(t, "POST", "sys/auth/people", map[string]string{"type": "userpass"})
 	s.Do(t, "POST", "auth/people/users/ann", map[string]string{"password": "correct horse battery", "token_policies": "app"})
