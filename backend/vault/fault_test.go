@@ -78,7 +78,7 @@ func TestAnswers(t *testing.T) {
 		}, backend.ErrUnavailable, "the connection was cut before the answer was complete"},
 		"empty":       {func(http.ResponseWriter) {}, backend.ErrCorrupt, "the answer is not what KV version 2 gives"},
 		"500":         {status(500, "internal error", ""), backend.ErrUnavailable, "status 500 (internal error)"},
-		"502":         {func(w http.ResponseWriter) { http.Error(w, "bad gateway", 502) }, backend.ErrUnavailable, "status 502"},
+		"502":         {func(w http.ResponseWriter) { http.Error(w, "bad gateway", http.StatusBadGateway) }, backend.ErrUnavailable, "status 502"},
 		"503":         {status(503, "", ""), backend.ErrUnavailable, "in maintenance, or sealed (status 503"},
 		"473":         {status(473, "", ""), backend.ErrUnavailable, "the node is a standby that does not answer (status 473)"},
 		"429":         {status(429, "slow down", "60"), backend.ErrUnavailable, "too many requests (status 429: slow down)"},

@@ -101,7 +101,7 @@ func fieldsOf(data []byte, version backend.Version, r reference) (*backend.Secre
 	if err != nil {
 		return nil, err
 	}
-	return &backend.Secret{Value: v, Version: version}, nil
+	return &backend.Secret{Value: v, Version: version, Fleeting: true}, nil
 }
 
 // issueFor gets an answer and takes what r wants of it. The caller has the turn.

@@ -64,10 +64,15 @@ func TestOneLeaseForAllFields(t *testing.T) {
 	}
 	wg.Wait()
 	user := p.account(db)
-	whole, _, err := p.get("{path: database/creds/short}")
+	s1, err := p.Get(limited(t), key(t, "{path: database/creds/short}"))
 	must(t, err)
+	defer s1.Value.Destroy()
+	if !s1.Fleeting {
+		t.Error("what a lease gives may be kept over a reboot")
+	}
+	whole := s1.Value.Bytes()
 	var both struct{ Username, Password string }
-	if must(t, json.Unmarshal([]byte(whole), &both)); both.Username != user {
+	if must(t, json.Unmarshal(whole, &both)); both.Username != user {
 		t.Error("the whole secret is of another lease")
 	}
 	if n := s.Requests(t, "database/creds/"); n != 1 {
