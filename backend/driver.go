@@ -21,7 +21,7 @@ type Legacy struct {
 	// Keys is all that is secret of it, kept in memory that is never swapped:
 	// small, since such memory is slow to come by. It may be nil.
 	Keys *secret.Value
-	// Rest is kept in memory that can be swapped.
+	// Rest is kept in memory that can be swapped. Nobody may write to it.
 	Rest []byte
 }
 

@@ -79,6 +79,15 @@ func (v *Value) Bytes() []byte {
 // Len is the length in bytes, 0 after Destroy.
 func (v *Value) Len() int { return len(v.Bytes()) }
 
+// Shorten cuts the secret to its first n bytes and wipes the others. Nobody else
+// may have a share of it yet. A length that it does not have changes nothing.
+func (v *Value) Shorten(n int) {
+	if c := v.chunk(); c != nil && n >= 0 && n < c.n {
+		Wipe(c.mem[n:c.n])
+		c.n = n
+	}
+}
+
 // Share makes a second owner of the same memory, which is wiped when the last
 // of them is destroyed. From then on none of them may write to it. Sharing a
 // destroyed Value gives a destroyed one.

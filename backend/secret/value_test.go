@@ -66,6 +66,33 @@ func TestDestroyWipesTheSlot(t *testing.T) {
 	}
 }
 
+func TestShorten(t *testing.T) {
+	for _, size := range []int{100, 10_000} {
+		v, err := New(size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := v.Bytes()
+		for i := range all {
+			all[i] = 'x'
+		}
+		v.Shorten(size + 1)
+		v.Shorten(-1)
+		if v.Len() != size {
+			t.Errorf("%d bytes, want %d", v.Len(), size)
+		}
+		v.Shorten(7)
+		if string(v.Bytes()) != "xxxxxxx" || cap(v.Bytes()) != 7 {
+			t.Errorf("%q", v.Bytes())
+		}
+		if i := bytes.IndexByte(all[7:], 'x'); i >= 0 {
+			t.Errorf("byte %d is not wiped", 7+i)
+		}
+		v.Destroy()
+		v.Shorten(0) // nothing to cut
+	}
+}
+
 func TestShareLivesUntilTheLast(t *testing.T) {
 	v := must(t, "shared")
 	slot := v.chunk().mem

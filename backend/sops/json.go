@@ -21,7 +21,8 @@ type jsonReader struct {
 }
 
 func parseJSON(file []byte) ([]node, error) {
-	r := jsonReader{file: file, dec: jsontext.NewDecoder(bytes.NewReader(file),
+	// The decoder reads a Buffer in place, and copies from any other reader.
+	r := jsonReader{file: file, dec: jsontext.NewDecoder(bytes.NewBuffer(file),
 		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))}
 	if r.dec.PeekKind() != jsontext.KindBeginObject {
 		return nil, r.fail(errors.New("it does not start with an object"))

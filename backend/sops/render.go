@@ -18,7 +18,6 @@ type renderer struct {
 	box  *box
 	room []byte // locked memory for all plaintext, the free part
 	path []byte
-	buf  []byte
 }
 
 // render gives the sub-tree at entry i in the file's own format; entry 0 is the
@@ -127,7 +126,7 @@ func sealedComment(n *node, s scope) bool {
 	if n.kind != kindString || !s.encrypted() {
 		return false
 	}
-	p, ok := parseSealed([]byte(n.text))
+	p, ok := parseSealed(unsafe.Slice(unsafe.StringData(n.text), len(n.text)))
 	return ok && p.kind == kindComment
 }
 
@@ -165,12 +164,11 @@ func (r *renderer) open(n *node, s scope) error {
 }
 
 func (r *renderer) leaf(k *node) error {
-	s, ok := parseSealed([]byte(k.text))
+	s, ok := parseSealed(unsafe.Slice(unsafe.StringData(k.text), len(k.text)))
 	if !ok {
 		return nil // null, or empty
 	}
-	plain, buf, err := r.box.open(r.room, r.buf, s, additional(r.path))
-	r.buf = buf
+	plain, err := r.box.open(r.room, s, additional(r.path))
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package sops
 import (
 	"bytes"
 	"encoding/base64"
-	"slices"
 )
 
 // tagSize is the length of a GCM tag (NIST SP 800-38D).
@@ -80,20 +79,24 @@ func base64Size(text []byte) int {
 	return size
 }
 
-// decode appends what the parts of s decode to.
-func (s sealed) decode(buf []byte) (iv, ciphertext []byte, err error) {
+// room is what decode needs to decode to.
+func (s sealed) room() int {
+	return base64.StdEncoding.DecodedLen(len(s.data)) + base64.StdEncoding.DecodedLen(len(s.tag))
+}
+
+// decode fills room with ciphertext and tag.
+func (s sealed) decode(room []byte) (ciphertext []byte, err error) {
 	enc := base64.StdEncoding
-	buf = slices.Grow(buf[:0], enc.DecodedLen(len(s.iv)+len(s.data)+len(s.tag))+3)
-	if iv, err = enc.AppendDecode(buf[:0], s.iv); err != nil {
-		return nil, nil, errNotSealed
+	if len(room) < s.room() {
+		return nil, errNotSealed
 	}
-	n := len(iv)
-	all, err := enc.AppendDecode(iv, s.data)
+	n, err := enc.Decode(room, s.data)
 	if err != nil {
-		return nil, nil, errNotSealed
+		return nil, errNotSealed
 	}
-	if all, err = enc.AppendDecode(all, s.tag); err != nil {
-		return nil, nil, errNotSealed
+	m, err := enc.Decode(room[n:], s.tag)
+	if err != nil {
+		return nil, errNotSealed
 	}
-	return all[:n], all[n:], nil
+	return room[:n+m], nil
 }

@@ -10,13 +10,16 @@ import (
 )
 
 // stateMark begins a saved state; it changes with the layout.
-const stateMark = "secretfs sops 3\n"
+const stateMark = "secretfs sops 4\n"
 
 // A saved state is what the next process needs to go on where this one ended:
 // the last good version, decrypted without anybody's help, and since when it has
-// been the last. Beside the data key that is
+// been the last. The file, which may be large, is the part that is not secret, as
+// it is; the other part has
 //
-//	mark, source, since (Unix nanoseconds, 0 if it is the newest) uint64, file
+//	mark, source, since (Unix nanoseconds, 0 if it is the newest) uint64, data key
+//
+// Two parts of different states do not pass for one: the MAC is checked again.
 type saved struct {
 	since   time.Time
 	dataKey *secret.Value
@@ -27,27 +30,36 @@ type saved struct {
 // another file.
 func (c *Config) source() string { return string(c.Format) + " " + c.File + "\x00" }
 
-// decodeState shares the key, and gives nil if there is nothing of use.
+// decodeState gives nil if there is nothing of use.
 func decodeState(l backend.Legacy, source string) *saved {
-	rest, ours := bytes.CutPrefix(l.Rest, []byte(stateMark+source))
-	if l.Keys.Len() == 0 || !ours || len(rest) < 8 {
+	rest, ours := bytes.CutPrefix(l.Keys.Bytes(), []byte(stateMark+source))
+	if !ours || len(rest) < 8 || len(l.Rest) == 0 {
 		return nil
 	}
-	s := &saved{dataKey: l.Keys.Share(), file: rest[8:]}
+	key, err := secret.New(len(rest) - 8)
+	if err != nil {
+		return nil
+	}
+	copy(key.Bytes(), rest[8:])
+	s := &saved{dataKey: key, file: l.Rest}
 	if since := int64(binary.BigEndian.Uint64(rest)); since != 0 {
 		s.since = time.Unix(0, since)
 	}
 	return s
 }
 
-func encodeState(s *saved, source string) backend.Legacy {
-	var since uint64
-	if !s.since.IsZero() {
-		since = uint64(s.since.UnixNano())
+func encodeState(s *saved, source string) (backend.Legacy, error) {
+	head := stateMark + source
+	v, err := secret.New(len(head) + 8 + s.dataKey.Len())
+	if err != nil {
+		return backend.Legacy{}, err
 	}
-	rest := append(make([]byte, 0, len(stateMark)+len(source)+8+len(s.file)), stateMark+source...)
-	rest = binary.BigEndian.AppendUint64(rest, since)
-	return backend.Legacy{Keys: s.dataKey.Share(), Rest: append(rest, s.file...)}
+	rest := v.Bytes()[copy(v.Bytes(), head):]
+	if !s.since.IsZero() {
+		binary.BigEndian.PutUint64(rest, uint64(s.since.UnixNano()))
+	}
+	copy(rest[8:], s.dataKey.Bytes())
+	return backend.Legacy{Keys: v, Rest: s.file}, nil
 }
 
 // restore serves what another process served, before anything is read. It is
@@ -94,7 +106,9 @@ func (b *Backend) save() {
 	if b.err != nil {
 		s.since = b.since
 	}
-	state := encodeState(&s, b.cfg.source())
+	state, err := encodeState(&s, b.cfg.source())
 	b.mu.Unlock()
-	b.cfg.Save(state)
+	if err == nil { // without locked memory the next process starts afresh
+		b.cfg.Save(state)
+	}
 }

@@ -25,16 +25,17 @@ func (d *Document) value(i uint32) (*secret.Value, error) {
 
 // decrypt opens s. A value whose text is not the canonical one is made anew.
 func (d *Document) decrypt(s sealed, k kind, path []byte) (*secret.Value, error) {
-	v, err := secret.New(s.size())
+	v, err := secret.New(s.room())
 	if err != nil {
 		return nil, err
 	}
-	plain, _, err := d.box.Load().open(v.Bytes(), nil, s, path)
+	plain, err := d.box.Load().open(v.Bytes(), s, path)
 	if err != nil {
 		v.Destroy()
 		return nil, err
 	}
 	if k == kindString {
+		v.Shorten(len(plain))
 		return v, nil
 	}
 	defer v.Destroy()

@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"crypto/sha512"
 	"crypto/subtle"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"hash"
@@ -51,24 +52,29 @@ func newBox(dataKey *secret.Value) (*box, error) {
 	return &box{block, gcm}, err
 }
 
-// open decrypts s into dst, which must have room for it, and returns the part
-// filled. scratch is for the ciphertext, and returned grown.
-func (b *box) open(dst, scratch []byte, s sealed, path []byte) (plain, grown []byte, err error) {
-	iv, ciphertext, err := s.decode(scratch)
-	if err != nil || len(ciphertext) < tagSize || len(ciphertext)-tagSize > len(dst) || len(iv) == 0 {
-		return nil, scratch, errSealed
+// open decrypts s at the beginning of room, which has s.room() bytes, and returns
+// the part that is plaintext. The ciphertext is decoded there too, and nowhere
+// else: it may be large.
+func (b *box) open(room []byte, s sealed, path []byte) (plain []byte, err error) {
+	var buf [2 * ivSize]byte
+	iv, err := base64.StdEncoding.AppendDecode(buf[:0], s.iv)
+	if err != nil || len(iv) == 0 {
+		return nil, errSealed
+	}
+	ciphertext, err := s.decode(room)
+	if err != nil || len(ciphertext) < tagSize {
+		return nil, errSealed
 	}
 	gcm := b.gcm
 	if len(iv) != ivSize {
 		if gcm, err = cipher.NewGCMWithNonceSize(b.block, len(iv)); err != nil {
-			return nil, scratch, errSealed
+			return nil, errSealed
 		}
 	}
-	plain, err = gcm.Open(dst[:0], iv, ciphertext, path)
-	if err != nil {
-		return nil, iv[:0], errSealed
+	if plain, err = gcm.Open(ciphertext[:0], iv, ciphertext, path); err != nil {
+		return nil, errSealed
 	}
-	return plain, iv[:0], nil
+	return plain, nil
 }
 
 // verify decrypts every value once, and compares the MAC over them. No plaintext
@@ -96,29 +102,28 @@ func (d *Document) verify(b *box) error {
 	return v.compare()
 }
 
-// longest is the length of the longest plaintext, the MAC included.
+// longest is the room that the longest value needs, the MAC included.
 func (d *Document) longest() (int, error) {
 	n := 0
 	for i := range d.index.entries {
 		if e := &d.index.entries[i]; e.sealed {
 			s, _ := parseSealed(d.index.text(uint32(i)))
-			n = max(n, s.size())
+			n = max(n, s.room())
 		}
 	}
 	s, ok := parseSealed([]byte(d.meta.mac))
 	if !ok || s.kind != kindString {
 		return 0, errMAC
 	}
-	return max(n, s.size()), nil
+	return max(n, s.room()), nil
 }
 
 type verifier struct {
-	doc     *Document
-	box     *box
-	room    []byte // locked
-	scratch []byte
-	path    []byte // names so far, each with a colon: the additional data
-	hash    hash.Hash
+	doc  *Document
+	box  *box
+	room []byte // locked
+	path []byte // names so far, each with a colon: the additional data
+	hash hash.Hash
 }
 
 // wipe overwrites the block that the hash still buffers.
@@ -171,7 +176,7 @@ func (v *verifier) leaf(i uint32) error {
 		return nil
 	}
 	s, _ := parseSealed(text)
-	plain, err := v.open(s, additional(v.path))
+	plain, err := v.box.open(v.room, s, additional(v.path))
 	switch {
 	case e.kind == kindComment && s.kind != kindComment:
 		// A comment that looks like a value. If it were one, sops would
@@ -196,15 +201,10 @@ func (v *verifier) leaf(i uint32) error {
 	return nil
 }
 
-func (v *verifier) open(s sealed, path []byte) (plain []byte, err error) {
-	plain, v.scratch, err = v.box.open(v.room, v.scratch, s, path)
-	return plain, err
-}
-
 func (v *verifier) compare() error {
 	want := []byte(strings.ToUpper(hex.EncodeToString(v.hash.Sum(nil))))
 	s, _ := parseSealed([]byte(v.doc.meta.mac))
-	got, err := v.open(s, []byte(v.doc.meta.lastModified))
+	got, err := v.box.open(v.room, s, []byte(v.doc.meta.lastModified))
 	if err != nil || subtle.ConstantTimeCompare(want, got) != 1 {
 		return errMAC
 	}

@@ -100,7 +100,9 @@ const (
 // another mark is not taken over.
 func (w *worker) slot(name string, mark []byte) backend.Slot {
 	s := backend.Slot{Save: func(l backend.Legacy) {
-		l.Rest = append(slices.Clone(mark), l.Rest...)
+		if len(mark) > 0 {
+			l.Rest = slices.Concat(mark, l.Rest)
+		}
 		w.save(name, l)
 	}}
 	saved := w.saved(name)
