@@ -30,6 +30,11 @@ func (r *Report) mountpoint(p *policy.Policy) {
 			r.add(conf.Pos{}, "%v", err)
 		}
 	}
+	if p.KeepsState {
+		if err := usableFolder("the state directory", p.State+"/"); err != nil {
+			r.add(conf.Pos{}, "%v", err)
+		}
+	}
 	if n := len(p.Control); n > maxSocketPath {
 		r.add(conf.Pos{}, "the control socket %s has a path of %d bytes, over %d", p.Control, n, maxSocketPath)
 	}

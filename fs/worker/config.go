@@ -74,17 +74,9 @@ func (w *worker) view(p *policy.Policy) (*gate.View, error) {
 		w.exes = policy.NewExecutables(exesRecheck)
 	}
 	next := make(map[string]*opened)
-	var resolvers []*backend.Resolver
-	for _, spec := range p.Backends {
-		o, err := w.backend(spec, p)
-		if err != nil {
-			return nil, fmt.Errorf("opening backend %s: %w", spec.Name, err)
-		}
-		next[spec.Name] = o
-		resolvers = append(resolvers, o.resolver)
-	}
-	set, err := backend.NewSet(resolvers...)
+	set, err := w.open(p, next)
 	if err != nil {
+		w.discard(next)
 		return nil, err
 	}
 	w.names.Use(p)
@@ -98,6 +90,32 @@ func (w *worker) view(p *policy.Policy) (*gate.View, error) {
 			Tree: policy.NewTree(p), Names: w.names, Executables: w.exes, UserUnits: os.Geteuid() != 0,
 		},
 	}, nil
+}
+
+// open opens the backends of p, and adds them to next.
+func (w *worker) open(p *policy.Policy, next map[string]*opened) (*backend.Set, error) {
+	var resolvers []*backend.Resolver
+	for _, spec := range p.Backends {
+		o, err := w.backend(spec, p)
+		if err != nil {
+			return nil, fmt.Errorf("opening backend %s: %w", spec.Name, err)
+		}
+		next[spec.Name] = o
+		resolvers = append(resolvers, o.resolver)
+	}
+	return backend.NewSet(resolvers...)
+}
+
+// discard closes what was opened for a policy that does not come into force.
+func (w *worker) discard(next map[string]*opened) {
+	for name, o := range next {
+		if w.opened[name] == o {
+			continue
+		}
+		if err := o.resolver.Close(); err != nil {
+			w.log.Warn("closing a backend", "name", name, "error", err)
+		}
+	}
 }
 
 func (w *worker) auditConfig(p *policy.Policy) audit.Config {

@@ -121,8 +121,8 @@ func lookUpUser(ctx context.Context, name string, c *policy.Caller) error {
 	if err != nil {
 		return nil // a name service without groups
 	}
-	for _, g := range strings.Fields(string(out))[1:] {
-		if id, err := strconv.ParseUint(g, 10, 32); err == nil {
+	for i, g := range strings.Fields(string(out)) {
+		if id, err := strconv.ParseUint(g, 10, 32); err == nil && i > 0 { // the first is the name
 			c.Groups = append(c.Groups, uint32(id))
 		}
 	}

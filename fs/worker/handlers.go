@@ -85,17 +85,15 @@ func (w *worker) handleRefresh(ctx context.Context, args json.RawMessage) (any, 
 	view := w.gate.View()
 	names := make(map[string]bool)
 	for _, path := range r.Paths {
-		n, ok := view.Tree.Lookup(w.relative(path))
-		if !ok {
+		if !addBackends(names, view.Policy, view.Tree, w.relative(path)) {
 			return nil, fmt.Errorf("refreshing %s: the policy has no such path", path)
 		}
-		names[n.Backend] = true
 	}
 	w.names.Refresh()
 	w.exes.Refresh()
 	var failed []error
 	for _, b := range view.Backends.All() {
-		if len(names) > 0 && !names[b.Name()] {
+		if len(r.Paths) > 0 && !names[b.Name()] {
 			continue
 		}
 		if err := b.Refresh(ctx); err != nil {
@@ -104,6 +102,30 @@ func (w *worker) handleRefresh(ctx context.Context, args json.RawMessage) (any, 
 		w.changes.add(b.Name())
 	}
 	return nil, errors.Join(failed...)
+}
+
+// addBackends adds the backends of what is at path and, in a directory, below
+// it. It returns false where the policy has nothing.
+func addBackends(names map[string]bool, p *policy.Policy, tree *policy.Tree, path string) bool {
+	n, ok := tree.Lookup(path)
+	if n.Backend != "" {
+		names[n.Backend] = true
+	}
+	if n.Kind != policy.Dir {
+		return ok
+	}
+	below := func(entry string) bool { return path == "" || strings.HasPrefix(entry, path+"/") }
+	for _, s := range p.Secrets {
+		if below(s.Path) {
+			names[s.Backend] = true
+		}
+	}
+	for _, d := range p.Dirs {
+		if below(d.Path) && d.Backend != "" {
+			names[d.Backend] = true
+		}
+	}
+	return true
 }
 
 // waitPause is between two attempts of `secretfs wait`.

@@ -79,7 +79,7 @@ func TestAuditDiskFull(t *testing.T) {
 // SIGHUP, with reads and kills in between.
 func TestLogrotate(t *testing.T) {
 	if _, err := exec.LookPath("logrotate"); err != nil {
-		t.Skip("logrotate is not installed")
+		t.Skip("SKIPPED: logrotate is not installed")
 	}
 	m := harness.New(t, harness.Options{Plain: "a: one\n"})
 	config := m.Root + "/logrotate.conf"

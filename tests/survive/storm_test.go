@@ -70,6 +70,9 @@ func TestReadersInAStorm(t *testing.T) {
 		}
 	}
 	t.Logf("%d reads, %d kills", total, kills)
+	if seconds := int(length.Seconds()); total < 100*seconds || kills < seconds {
+		t.Errorf("%d reads and %d kills in %s are no storm", total, kills, length)
+	}
 	if rest, err := io.ReadAll(before); err != nil || string(rest) != value(0) {
 		t.Errorf("a file opened before: %d bytes, %v", len(rest), err)
 	}
