@@ -39,3 +39,12 @@ func (k *Key) Seal(plaintext []byte) (string, error) {
 	e := base64.StdEncoding.EncodeToString
 	return fmt.Sprintf("%d.%s|%s|%s", AESHMAC, e(iv), e(data), e(h.Sum(nil))), nil
 }
+
+// MAC authenticates parts with the half of a key that is for that.
+func (k *Key) MAC(parts ...[]byte) []byte {
+	h := hmac.New(sha256.New, k.mac)
+	for _, p := range parts {
+		h.Write(p)
+	}
+	return h.Sum(nil)
+}
