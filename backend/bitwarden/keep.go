@@ -1,0 +1,196 @@
+package bitwarden
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/secretfs/secretfs/backend/bitwarden/api"
+	"github.com/secretfs/secretfs/backend/bitwarden/enc"
+	"github.com/secretfs/secretfs/backend/secret"
+)
+
+// A keptSession is what another process needs to go on with a session. What is
+// secret of it is encrypted with the account's key, so that it may lie on a disk.
+type keptSession struct {
+	Mark    string // whose it is
+	Device  string
+	Account api.Account
+	Sealed  string    `json:",omitempty"` // tokens
+	Expires time.Time // of the access token
+}
+
+// mark tells sessions of different accounts and servers apart, since a policy can
+// have another one under the same name.
+func (s *Settings) mark() string {
+	sum := sha256.Sum256(fmt.Append(nil, s.Hosts.Identity, "\n", s.Email, "\n", s.KnownID, "\n", s.ClientID.String()))
+	return hex.EncodeToString(sum[:16])
+}
+
+// The purposes of keys that are derived from the account's key.
+const (
+	forTokens = "secretfs tokens"
+	forCopy   = "secretfs copy of the vault"
+)
+
+// keep writes down a session.
+func (s *session) keep() ([]byte, error) {
+	k := keptSession{Mark: s.cfg.mark(), Device: s.device, Account: s.tokens.Account, Expires: s.tokens.Expires, Sealed: s.sealed}
+	if s.user != nil && s.tokens.Access.Len()+s.tokens.Refresh.Len()+s.tokens.Remember.Len() > 0 {
+		var err error
+		if k.Sealed, err = s.seal(); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(k)
+}
+
+func (s *session) seal() (string, error) {
+	key, err := s.user.Derive(forTokens)
+	if err != nil {
+		return "", err
+	}
+	defer key.Destroy()
+	all := []*secret.Value{s.tokens.Access, s.tokens.Refresh, s.tokens.Remember}
+	n := 0
+	for _, v := range all {
+		n += 4 + v.Len()
+	}
+	joined, err := secret.New(n)
+	if err != nil {
+		return "", err
+	}
+	defer joined.Destroy()
+	b := joined.Bytes()
+	for _, v := range all {
+		binary.BigEndian.PutUint32(b, uint32(v.Len()))
+		b = b[4+copy(b[4:], v.Bytes()):]
+	}
+	return key.Seal(joined.Bytes())
+}
+
+// unseal takes up the tokens of an earlier process, once the account's key is
+// there. If it cannot, we log in.
+func (s *session) unseal() {
+	sealed := s.sealed
+	if s.sealed = ""; sealed == "" {
+		return
+	}
+	tokens, err := openTokens(s.user, sealed)
+	if err != nil {
+		s.log.Warn("the tokens of an earlier session are not usable", "error", err)
+		return
+	}
+	for i, into := range []**secret.Value{&s.tokens.Access, &s.tokens.Refresh, &s.tokens.Remember} {
+		if (*into).Len() > 0 || tokens[i].Len() == 0 {
+			tokens[i].Destroy()
+			continue
+		}
+		*into = tokens[i]
+	}
+}
+
+func openTokens(user *enc.Key, sealed string) (tokens [3]*secret.Value, err error) {
+	key, err := user.Derive(forTokens)
+	if err != nil {
+		return tokens, err
+	}
+	defer key.Destroy()
+	text, err := enc.Parse(sealed)
+	if err != nil {
+		return tokens, err
+	}
+	joined, err := key.Open(text)
+	if err != nil {
+		return tokens, err
+	}
+	defer joined.Destroy()
+	b := joined.Bytes()
+	for i := range tokens {
+		n := int(binary.BigEndian.Uint32(b))
+		if tokens[i], err = secret.New(n); err != nil {
+			return tokens, err
+		}
+		b = b[4+copy(tokens[i].Bytes(), b[4:]):]
+	}
+	return tokens, nil
+}
+
+// restore takes over a session that was written down. user, which may be nil, is the
+// account's key and the session's from then on.
+func (s *session) restore(text []byte, user *enc.Key) error {
+	var k keptSession
+	if err := json.Unmarshal(text, &k); err != nil || k.Mark != s.cfg.mark() || k.Device == "" {
+		user.Destroy()
+		return errors.New("it is damaged, or of another account")
+	}
+	s.device, s.sealed = k.Device, k.Sealed
+	s.tokens.Account, s.tokens.Expires = k.Account, k.Expires
+	s.user, s.openedFrom = user, k.Account.WrappedKey
+	if user != nil {
+		s.unseal()
+	}
+	return nil
+}
+
+// A copyHead stands before the sync answer in a copy of a vault.
+type copyHead struct {
+	Mark     string
+	Revision int64
+	Synced   time.Time // when the server was last known to have nothing newer
+	MAC      []byte    `json:",omitempty"` // over the rest of the head and the answer
+}
+
+// writeCopy makes a copy of a vault that nobody can change unnoticed.
+func writeCopy(head copyHead, raw []byte, user *enc.Key) ([]byte, error) {
+	mac, err := head.mac(raw, user)
+	if err != nil {
+		return nil, err
+	}
+	head.MAC = mac
+	line, err := json.Marshal(head)
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, 0, len(line)+1+len(raw))
+	return append(append(append(b, line...), '\n'), raw...), nil
+}
+
+func (h copyHead) mac(raw []byte, user *enc.Key) ([]byte, error) {
+	h.MAC = nil
+	text, err := json.Marshal(h)
+	if err != nil {
+		return nil, err
+	}
+	key, err := user.Derive(forCopy)
+	if err != nil {
+		return nil, err
+	}
+	defer key.Destroy()
+	return key.MAC(text, []byte{'\n'}, raw), nil
+}
+
+// readCopy reads what writeCopy made; raw shares its memory.
+func readCopy(b []byte, mark string, user *enc.Key) (head copyHead, raw []byte, err error) {
+	line, raw, ok := bytes.Cut(b, []byte{'\n'})
+	if !ok || json.Unmarshal(line, &head) != nil {
+		return head, nil, errors.New("it is damaged")
+	}
+	if head.Mark != mark {
+		return head, nil, errors.New("it is of another account")
+	}
+	mac, err := head.mac(raw, user)
+	if err != nil {
+		return head, nil, err
+	}
+	if !hmac.Equal(mac, head.MAC) {
+		return head, nil, errors.New("it is damaged, or was changed, or belongs to another key of the account")
+	}
+	return head, raw, nil
+}

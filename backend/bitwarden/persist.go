@@ -1,0 +1,224 @@
+package bitwarden
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"time"
+
+	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/bitwarden/enc"
+	"github.com/secretfs/secretfs/backend/bitwarden/vault"
+	"github.com/secretfs/secretfs/backend/secret"
+)
+
+// The files in the state directory.
+const (
+	sessionFile = "session.json"
+	vaultFile   = "vault.json"
+)
+
+// copyAgain is how old the time in the copy of an unchanged vault may become.
+const copyAgain = 24 * time.Hour
+
+// restoreSession takes up, once, what another process has left: the last worker,
+// or the one before a reboot. It is called with the turn.
+func (b *Backend) restoreSession() {
+	if b.session.device != "" {
+		return
+	}
+	b.restoreState()
+	if b.session.device == "" {
+		b.restoreDisk()
+	}
+	if b.session.device == "" {
+		b.session.device = newDevice()
+		b.saveSession() // before the server sees it
+	}
+}
+
+// restoreState takes up what the last worker has left.
+func (b *Backend) restoreState() {
+	l := b.saved
+	b.saved = backend.Legacy{}
+	text, copied, ok := unpack(l.Rest)
+	if !ok {
+		l.Keys.Destroy()
+		return
+	}
+	var user *enc.Key
+	if l.Keys.Len() > 0 {
+		var err error
+		if user, err = enc.NewKey(l.Keys); err != nil {
+			return
+		}
+	} else {
+		l.Keys.Destroy()
+	}
+	if err := b.session.restore(text, user); err != nil {
+		b.log.Info("the state of the last process is not used", "reason", err)
+		return
+	}
+	if user != nil && len(copied) > 0 {
+		b.openCopy(copied, false)
+	}
+}
+
+func (b *Backend) restoreDisk() {
+	text := b.load(sessionFile)
+	if text == nil {
+		return
+	}
+	if err := b.session.restore(text, nil); err != nil {
+		b.log.Warn("the session in the state directory is not used", "reason", err)
+	}
+}
+
+// load reads from the state directory, if there is something to read.
+func (b *Backend) load(name string) []byte {
+	if b.env.Disk == nil {
+		return nil
+	}
+	data, err := b.env.Disk.Load(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		b.log.Warn("reading the state directory", "error", err)
+	}
+	return data
+}
+
+// unlockCopy opens, without the server, what is known of the account, and the
+// copy of its vault. What the server says later counts more. It is called with
+// the turn.
+func (b *Backend) unlockCopy(ctx context.Context) error {
+	s := b.session
+	if s.user == nil {
+		if s.tokens.Account.WrappedKey == "" {
+			return b.hasPassword(ctx)
+		}
+		err := s.unlock(ctx)
+		switch {
+		case errors.Is(err, backend.ErrRejected): // it may have been changed
+			b.log.Info("what is known of the account does not open", "error", err)
+			return nil
+		case err != nil:
+			return err
+		}
+		s.unseal()
+	}
+	if !b.hasVault() {
+		if copied := b.load(vaultFile); copied != nil {
+			b.openCopy(copied, true)
+		}
+	}
+	return nil
+}
+
+// hasPassword spares the server a login that leads to nothing.
+func (b *Backend) hasPassword(ctx context.Context) error {
+	v, err := b.purse.get(ctx, b.cfg.Password)
+	v.Destroy()
+	return err
+}
+
+// openCopy takes up a copy of the vault; a damaged one is ignored.
+func (b *Backend) openCopy(copied []byte, offline bool) {
+	head, raw, err := readCopy(copied, b.cfg.mark(), b.session.user)
+	if err != nil {
+		b.log.Warn("the copy of the vault is not used", "reason", err)
+		return
+	}
+	v, err := vault.Open(raw, b.session.user)
+	if err != nil {
+		b.log.Warn("the copy of the vault is not used", "reason", err)
+		return
+	}
+	// Whether it is the newest is for the server to say. Where it cannot be
+	// asked, the age counts from when it last was.
+	b.accept(v, head, offline)
+}
+
+// save leaves session and vault to whoever comes after us. It is called with the
+// turn, after changes.
+func (b *Backend) save() {
+	b.saveSession()
+	b.saveVault()
+}
+
+func (b *Backend) saveSession() {
+	text, err := b.session.keep()
+	if err != nil {
+		b.log.Warn("keeping the session", "error", err)
+		return
+	}
+	b.store(sessionFile, text)
+	b.saveState(text)
+}
+
+func (b *Backend) store(name string, data []byte) {
+	if b.env.Disk == nil {
+		return
+	}
+	if err := b.env.Disk.Save(name, data); err != nil {
+		b.log.Warn("writing the state directory", "error", err)
+	}
+}
+
+// saveVault writes the copy in the state directory.
+func (b *Backend) saveVault() {
+	copied, head := b.copyVault()
+	if copied == nil {
+		return
+	}
+	b.store(vaultFile, copied)
+	b.copied = head.Synced
+}
+
+func (b *Backend) copyVault() ([]byte, copyHead) {
+	b.vaultMu.RLock()
+	defer b.vaultMu.RUnlock()
+	if b.vault == nil || b.session.user == nil {
+		return nil, copyHead{}
+	}
+	copied, err := writeCopy(b.head, b.vault.Raw(), b.session.user)
+	if err != nil {
+		b.log.Warn("copying the vault", "error", err)
+	}
+	return copied, b.head
+}
+
+// saveState leaves the account's key and all else to the next worker; nothing
+// where session is nil.
+func (b *Backend) saveState(session []byte) {
+	save := b.env.State.Save
+	switch {
+	case save == nil:
+	case session == nil:
+		save(backend.Legacy{})
+	default:
+		var keys *secret.Value
+		if b.session.user != nil {
+			keys = b.session.user.Encoded().Share()
+		}
+		copied, _ := b.copyVault()
+		save(backend.Legacy{Keys: keys, Rest: pack(session, copied)})
+	}
+}
+
+// pack puts two texts into one.
+func pack(session, copied []byte) []byte {
+	b := make([]byte, 4, 4+len(session)+len(copied))
+	binary.BigEndian.PutUint32(b, uint32(len(session)))
+	return append(append(b, session...), copied...)
+}
+
+func unpack(b []byte) (session, copied []byte, ok bool) {
+	if len(b) < 4 {
+		return nil, nil, false
+	}
+	n := binary.BigEndian.Uint32(b)
+	if b = b[4:]; uint64(n) > uint64(len(b)) {
+		return nil, nil, false
+	}
+	return b[:n], b[n:], true
+}
