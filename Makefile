@@ -42,15 +42,20 @@ node := bin/node_modules
 $(node)/@bitwarden/sdk-napi:
 	npm install --prefix bin --ignore-scripts --no-audit --no-fund --no-save @bitwarden/sdk-napi@1.0.0
 
+bw := bin/bw/node_modules
+$(bw)/@bitwarden/cli:
+	npm install --prefix bin/bw --ignore-scripts --no-audit --no-fund --no-save @bitwarden/cli@2026.6.0
+
 # The tests mount what is built here, and encrypt with the pinned sops.
 test bench: export SECRETFS_BIN = $(CURDIR)/bin/secretfs
 test bench: export SECRETFS_SOPS = $(CURDIR)/bin/sops
 test: export SECRETFS_BITWARDEN_SDK = $(CURDIR)/$(node)
+test: export SECRETFS_BITWARDEN_CLI = $(CURDIR)/$(bw)
 test: export SECRETFS_VAULT = $(CURDIR)/bin
 
 test:
 	@tests/setup.sh test
-	@$(MAKE) --no-print-directory build bin/sops bin/vault $(node)/@bitwarden/sdk-napi
+	@$(MAKE) --no-print-directory build bin/sops bin/vault $(node)/@bitwarden/sdk-napi $(bw)/@bitwarden/cli
 	tests/run.sh
 
 lint:

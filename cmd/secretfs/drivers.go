@@ -5,6 +5,7 @@ import (
 
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/age"
+	"github.com/secretfs/secretfs/backend/bitwarden"
 	"github.com/secretfs/secretfs/backend/bws"
 	"github.com/secretfs/secretfs/backend/credential"
 	"github.com/secretfs/secretfs/backend/dir"
@@ -21,6 +22,11 @@ import (
 var (
 	drivers = policy.Drivers{
 		"age": {Settings: age.Decode, SecretKeys: age.SecretKeys, Reference: age.Reference, Secrets: credential.Secrets},
+		"bitwarden": {
+			Settings: bitwarden.Decode, SecretKeys: bitwarden.SecretKeys, Reference: bitwarden.Reference,
+			DirectoryKeys: bitwarden.DirectoryKeys, Directory: bitwarden.Directory,
+			TTL: bitwarden.DefaultTTL, Disk: true, Secrets: credential.Secrets,
+		},
 		"bws": {
 			Settings: bws.Decode, SecretKeys: bws.SecretKeys, Reference: bws.Reference,
 			TTL: bws.TTL, Disk: true, OwnCopies: true, Secrets: credential.Secrets,
@@ -40,6 +46,7 @@ var (
 	}
 	openers = map[string]backend.Opener{
 		"age":           openAge,
+		"bitwarden":     bitwarden.Open,
 		"bws":           bws.Open,
 		"dir":           dir.Open,
 		"exec":          exec.Open,
@@ -49,6 +56,7 @@ var (
 	}
 	schemas = map[string]json.RawMessage{
 		"age":           age.Schema,
+		"bitwarden":     bitwarden.Schema,
 		"bws":           bws.Schema,
 		"dir":           dir.Schema,
 		"exec":          exec.Schema,
@@ -58,6 +66,7 @@ var (
 	}
 	needs = map[string]func(config any) []string{
 		"age":           ageNeeds,
+		"bitwarden":     bitwarden.Needs,
 		"bws":           bws.Needs,
 		"dir":           dirNeeds,
 		"sops":          sopsNeeds,

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/bitwarden/kdf"
 	"github.com/secretfs/secretfs/backend/helper"
 	"github.com/secretfs/secretfs/backend/program"
 	"github.com/secretfs/secretfs/backend/secret"
@@ -23,6 +24,8 @@ func runHelper(args []string) int {
 	case err != nil:
 	case args[0] == program.Kind:
 		err = helper.Answer(conn, program.Solve)
+	case args[0] == kdf.Kind:
+		err = helper.Answer(conn, kdf.Solve)
 	default:
 		err = keys.Serve(args[0], conn)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/secretfs/secretfs/backend/bitwarden/kdf"
 	"github.com/secretfs/secretfs/backend/program"
 	"github.com/secretfs/secretfs/backend/sops/keys"
 	"github.com/secretfs/secretfs/fs/mount"
@@ -23,7 +24,7 @@ func helperKind(kind string) mount.HelperKind {
 	switch kind {
 	case keys.KindGPG:
 		return mount.HelperKind{Program: self, Args: []string{"helper", kind}, Daemon: true}
-	case keys.KindPassphrase:
+	case keys.KindPassphrase, kdf.Kind:
 		return mount.HelperKind{Program: self, Args: []string{"helper", kind}}
 	case keys.KindPlugin:
 		return mount.HelperKind{Program: self, Args: []string{"helper", kind}, Inherits: forPlugins}

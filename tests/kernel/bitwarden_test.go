@@ -1,0 +1,190 @@
+package kernel
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/secretfs/secretfs/backend/bitwarden/kdf"
+	"github.com/secretfs/secretfs/tests/bwserver"
+	"github.com/secretfs/secretfs/tests/harness"
+)
+
+// A locker is a mount of a Bitwarden vault, and Bitwarden's own command line client
+// for the same account.
+type locker struct {
+	*harness.Mount
+	t       *testing.T
+	server  *bwserver.Server
+	account *bwserver.Account
+	data    string // of bw
+	session string
+	org     string
+	col     string
+}
+
+const (
+	bwEmail    = "me@example.test"
+	bwPassword = "correct horse battery staple"
+)
+
+var orgKey = []byte(strings.Repeat("organization key", 4))
+
+func newLocker(t *testing.T, p kdf.Params) *locker {
+	t.Helper()
+	l := &locker{t: t, server: bwserver.New(t), data: t.TempDir()}
+	l.account = l.server.Register(t, bwEmail, bwPassword, p)
+	l.org, l.col = l.server.Found(t, l.account, "Example Inc", "Servers", orgKey)
+	l.bw("", "config", "server", l.server.URL)
+	l.session = l.bw("", "login", bwEmail, bwPassword, "--raw")
+	return l
+}
+
+// bw has Bitwarden's client do something, and gives what it prints.
+func (l *locker) bw(stdin string, args ...string) string {
+	l.t.Helper()
+	cmd := exec.Command(harness.BitwardenCLI(l.t), args...)
+	cmd.Env = append(os.Environ(), "BITWARDENCLI_APPDATA_DIR="+l.data, "BW_NOINTERACTION=true", "BW_SESSION="+l.session,
+		"NODE_EXTRA_CA_CERTS="+l.server.CAFile)
+	cmd.Stdin = strings.NewReader(stdin)
+	var problems strings.Builder
+	cmd.Stderr = &problems
+	out, err := cmd.Output()
+	if err != nil {
+		l.t.Fatalf("bw %s: %v\n%s%s\nthe server was asked: %q", args[0], err, out, problems.String(), l.server.Requests())
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// create has bw make something, and gives its id.
+func (l *locker) create(what string, item map[string]any, args ...string) string {
+	l.t.Helper()
+	text, err := json.Marshal(item)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return l.id(l.bw(base64.StdEncoding.EncodeToString(text), append([]string{"create", what}, args...)...))
+}
+
+func (l *locker) id(answer string) string {
+	l.t.Helper()
+	var made struct{ ID string }
+	if err := json.Unmarshal([]byte(answer), &made); err != nil || made.ID == "" {
+		l.t.Fatalf("bw answers %q", answer)
+	}
+	return made.ID
+}
+
+// mount mounts with an API key.
+func (l *locker) mount(policy string) {
+	l.t.Helper()
+	l.Mount = harness.New(l.t, harness.Options{
+		Plain: "a: b\n", NoMount: true, Policy: "state: state\n" + policy,
+		Head: "backends:\n  bw: {type: bitwarden, server: '" + l.server.URL + "', ca_file: '" + l.server.CAFile +
+			"', client_id: {file: bw.env, key: BW_CLIENTID}, client_secret: {file: bw.env, key: BW_CLIENTSECRET}, password: {file: bw.env, key: BW_PASSWORD}, ttl: 1s}\n",
+	})
+	l.credentials(bwPassword)
+	l.Mount.Mount()
+}
+
+func (l *locker) credentials(password string) {
+	l.t.Helper()
+	text := "BW_CLIENTID=" + l.account.ClientID() + "\nBW_CLIENTSECRET=" + l.account.ClientSecret + "\nBW_PASSWORD=" + password + "\n"
+	if err := os.WriteFile(l.Root+"/bw.env", []byte(text), 0o600); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// What bw writes is what is read through a real mount.
+func TestBitwarden(t *testing.T) {
+	l := newLocker(t, kdf.Params{Type: kdf.Argon2id, Iterations: 3, Memory: 32, Parallelism: 2})
+	folder := l.create("folder", map[string]any{"name": "Work"})
+	login := func(name, user, password string) map[string]any {
+		return map[string]any{
+			"type": 1, "name": name, "notes": "notes of " + name, "folderId": folder,
+			"login": map[string]any{
+				"username": user, "password": password, "totp": "JBSWY3DPEHPK3PXP",
+				"uris": []any{map[string]any{"uri": "https://" + user + ".example.test/login"}},
+			},
+			"fields": []any{
+				map[string]any{"name": "API key", "value": "key-of-" + user, "type": 1},
+				map[string]any{"name": "enabled", "value": "true", "type": 2},
+			},
+		}
+	}
+	mail := l.create("item", login("Mail", "alice", "first-password-of-alice"))
+	l.create("item", login("Mail", "bob", "first-password-of-bob"))
+	l.create("item", map[string]any{"type": 2, "name": "License ü", "notes": "line one\nline two\n", "secureNote": map[string]any{"type": 0}})
+	l.create("item", map[string]any{"type": 3, "name": "Visa", "card": map[string]any{"number": "4111111111111111", "code": "123", "expMonth": "4"}})
+	l.create("item", map[string]any{"type": 4, "name": "Me", "identity": map[string]any{"firstName": "Alice", "ssn": "078-05-1120"}})
+	shared := login("Database", "dba", "password-of-the-database")
+	shared["organizationId"], shared["collectionIds"], shared["folderId"] = l.org, []any{l.col}, nil
+	l.create("item", shared, "--organizationid", l.org)
+	file := t.TempDir() + "/server.key"
+	content := strings.Repeat("content of an attachment\n", 20000)
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.bw("", "create", "attachment", "--file", file, "--itemid", mail)
+
+	l.mount(`secrets:
+  alice: {backend: bw, item: mail, user: ALICE}
+  bob: {backend: bw, item: Mail, uri: bob.example.test}
+  alice-key: {backend: bw, item: ` + mail + `, field: api key}
+  enabled: {backend: bw, item: Mail, user: bob, field: enabled}
+  notes: {backend: bw, item: Mail, user: bob, field: notes}
+  code: {backend: bw, item: Mail, user: bob, field: totp}
+  seed: {backend: bw, item: Mail, user: bob, field: totp_secret}
+  License ü: {backend: bw}
+  by-substring: {backend: bw, name: icense, type: note}
+  visa: {backend: bw, item: Visa, field: exp_month}
+  number: {backend: bw, item: Visa}
+  ssn: {backend: bw, item: Me, field: ssn}
+  db: {backend: bw, item: Database, organization: example inc, collection: servers}
+  key: {backend: bw, item: Mail, user: alice, attachment: server.key}
+  twice: {backend: bw, item: Mail}
+directories:
+  work: {backend: bw, folder: Work}
+  all: {backend: bw}
+`)
+	for name, want := range map[string]string{
+		"alice": "first-password-of-alice", "bob": "first-password-of-bob", "alice-key": "key-of-alice", "enabled": "true",
+		"notes": "notes of Mail", "seed": "JBSWY3DPEHPK3PXP", "License ü": "line one\nline two\n", "by-substring": "line one\nline two\n",
+		"visa": "4", "number": "4111111111111111", "ssn": "078-05-1120", "db": "password-of-the-database", "key": content,
+		"all/collections/Servers/Database": "password-of-the-database", "all/items/Visa": "4111111111111111",
+	} {
+		if got := l.Read(name); got != want {
+			t.Errorf("%s: got %d bytes, want %d", name, len(got), len(want))
+		}
+	}
+	if got, want := l.Read("code"), l.bw("", "get", "totp", mail); got != want && got != l.bw("", "get", "totp", mail) {
+		t.Errorf("code %q, bw says %q", got, want)
+	}
+	l.refuses("twice", unix.ENOENT, "2 items are called \"Mail\"")
+	entries, err := os.ReadDir(l.Path("work"))
+	if err != nil || len(entries) != 2 {
+		t.Errorf("work: %v, %v", entries, err)
+	}
+
+	edited := login("Mail", "alice", "second-password-of-alice")
+	text, err := json.Marshal(edited)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.bw(base64.StdEncoding.EncodeToString(text), "edit", "item", mail)
+	harness.Eventually(t, "the new value", func() bool { return l.Read("alice") == "second-password-of-alice" })
+	if n := l.server.Logins(); n != 2 { // one is bw's
+		t.Errorf("%d logins", n)
+	}
+}
+
+func (l *locker) refuses(name string, errno error, text string) {
+	l.t.Helper()
+	m := manager{Mount: l.Mount, t: l.t}
+	m.refuses(name, errno, text)
+}
