@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/secretfs/secretfs/backend"
@@ -28,6 +29,7 @@ type Backend struct {
 	// turn is held by whoever uses the session.
 	turn    chan struct{}
 	session *session
+	live    atomic.Bool    // the server tells us of changes
 	saved   backend.Legacy // until the first use
 	copied  time.Time      // what the copy on the disk says of its age
 

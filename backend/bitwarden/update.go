@@ -86,8 +86,15 @@ func (b *Backend) fresh() bool {
 	return b.vault != nil && !b.offline && age(b.head.Synced) < b.ttl()
 }
 
-// ttl is how old an answer may be.
-func (b *Backend) ttl() time.Duration { return b.env.Timings.Default.TTL }
+// ttl is how old an answer may be. While the server tells us of changes, that is
+// for what it has not told.
+func (b *Backend) ttl() time.Duration {
+	ttl := b.env.Timings.Default.TTL
+	if b.live.Load() {
+		ttl *= calmer
+	}
+	return ttl
+}
 
 // age of what was so at that time. A clock that was set back makes nothing old.
 func age(at time.Time) time.Duration { return max(time.Since(at), 0) }
@@ -136,6 +143,7 @@ func (b *Backend) update(anyway bool) (*flight, error) {
 	if !b.polls {
 		b.polls = true
 		go b.poll()
+		go b.listen()
 	}
 	return f, nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -218,4 +219,13 @@ func want(t *testing.T, b backend.Backend, key, plain string) *backend.Secret {
 		t.Errorf("%s: got %q, want %q", key, got, plain)
 	}
 	return s
+}
+
+// hubless is a server without a notification service.
+func hubless(rw http.ResponseWriter, r *http.Request) bool {
+	if r.URL.Path != "/notifications/hub" {
+		return false
+	}
+	rw.WriteHeader(http.StatusNotFound)
+	return true
 }

@@ -113,6 +113,10 @@ func (c *Client) request(ctx context.Context, r Request) (*http.Request, error) 
 	return req, nil
 }
 
+// HTTP is what Do works with, for protocols that begin with a request and go on
+// (WebSocket). Nothing bounds its answers, and no hold stops it.
+func (c *Client) HTTP() *http.Client { return &c.client }
+
 // Close ends idle connections.
 func (c *Client) Close() {
 	c.mu.Lock()

@@ -185,7 +185,7 @@ func (a *Account) touch() { a.revision = max(time.Now().UnixMilli(), a.revision+
 func (a *Account) profile() object {
 	return object{
 		"object": "profile", "id": a.ID, "name": "test", "email": a.Email, "emailVerified": true, "premium": true,
-		"premiumFromOrganization": false, "key": a.WrappedKey, "privateKey": a.PrivateKey, "securityStamp": a.Hash,
+		"premiumFromOrganization": false, "key": a.WrappedKey, "privateKey": a.PrivateKey, "securityStamp": a.ID,
 		"culture": "en-US", "twoFactorEnabled": a.TOTP != "", "organizations": a.organizations, "providers": []any{},
 		"providerOrganizations": []any{}, "forcePasswordReset": false, "usesKeyConnector": false, "creationDate": now(),
 		"accountKeys": a.keys(), "_status": 0,

@@ -38,14 +38,14 @@ type Server struct {
 	blobs    map[string][]byte // content of attachments by "cipher/attachment"
 	requests []string          // "POST /identity/connect/token"
 	hook     func(w http.ResponseWriter, r *http.Request) bool
-	hubs     map[*hub]*Account
+	hubs     map[*hub]bool
 }
 
 // New starts a server, which ends with the test.
 func New(t testing.TB) *Server {
 	s := &Server{
 		mux: http.NewServeMux(), tokens: map[string]*grant{}, refresh: map[string]*grant{}, blobs: map[string][]byte{},
-		hubs: map[*hub]*Account{},
+		hubs: map[*hub]bool{},
 	}
 	s.routes()
 	s.web = httptest.NewUnstartedServer(s)
@@ -61,7 +61,8 @@ func New(t testing.TB) *Server {
 func (s *Server) Stop() {
 	s.mu.Lock()
 	for h := range s.hubs {
-		h.conn.Close()
+		close(h.messages)
+		delete(s.hubs, h)
 	}
 	s.mu.Unlock()
 	s.web.CloseClientConnections()

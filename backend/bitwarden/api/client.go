@@ -119,3 +119,9 @@ func (c *Client) get(ctx context.Context, path string, access *secret.Value) (*h
 	}
 	return reply, failure(reply)
 }
+
+// Hub is what it takes to listen to the notification service.
+func (c *Client) Hub(ctx context.Context, device string) (base string, client *http.Client, header http.Header, err error) {
+	header, err = c.header(ctx, device, nil)
+	return c.cfg.Hosts.Notifications, c.api.HTTP(), header, err
+}
