@@ -121,7 +121,7 @@ func TestNewDevice(t *testing.T) {
 	w.byPassword()
 	w.account.NewDevice = "98765"
 	w.add("db", plain)
-	w.disk = disk.New(t.TempDir(), "bw")
+	w.disk = disk.New(t.TempDir(), "bw", "")
 	b := w.open()
 	refuses(t, b, "item:db", backend.ErrLocked, "")
 	w.set("new_device_code", "98765")
@@ -161,7 +161,7 @@ func TestWorkersDoNotLogIn(t *testing.T) {
 func TestRebootsDoNotLogIn(t *testing.T) {
 	w := newWorld(t)
 	w.stateless = true
-	w.disk = disk.New(t.TempDir(), "bw")
+	w.disk = disk.New(t.TempDir(), "bw", "")
 	w.add("db", plain)
 	for range 3 {
 		b := w.open()
@@ -178,7 +178,7 @@ func TestWithoutServerAfterReboot(t *testing.T) {
 	w := newWorld(t)
 	w.stateless = true
 	dir := t.TempDir()
-	w.disk = disk.New(dir, "bw")
+	w.disk = disk.New(dir, "bw", "")
 	w.add("db", plain)
 	b := w.open()
 	want(t, b, "item:db", plain)
@@ -202,9 +202,9 @@ func TestWithoutServerAfterReboot(t *testing.T) {
 	w.logins(1)
 
 	w.server.Stop()
-	w.cfg.OfflineMaxAge = time.Nanosecond
+	w.maxAge = time.Nanosecond
 	refuses(t, w.open(), "item:db", backend.ErrUnavailable, "offline_max_age")
-	w.cfg.OfflineMaxAge = time.Hour
+	w.maxAge = time.Hour
 	damage(t, w.disk, "vault.json")
 	refuses(t, w.open(), "item:db", backend.ErrUnavailable, "")
 	if !strings.Contains(w.logged(), "the copy of the vault is not used") {
@@ -230,7 +230,7 @@ func damage(t *testing.T, d backend.Store, name string) {
 
 func TestNothingSecretIsKept(t *testing.T) {
 	w := newWorld(t)
-	w.disk = disk.New(t.TempDir(), "bw")
+	w.disk = disk.New(t.TempDir(), "bw", "")
 	w.add("db", plain)
 	want(t, w.open(), "item:db", plain)
 	kept := string(w.saved().Rest)
@@ -250,7 +250,7 @@ func TestNothingSecretIsKept(t *testing.T) {
 
 func TestAnotherAccountUnderTheName(t *testing.T) {
 	w := newWorld(t)
-	w.disk = disk.New(t.TempDir(), "bw")
+	w.disk = disk.New(t.TempDir(), "bw", "")
 	w.add("db", plain)
 	b := w.open()
 	want(t, b, "item:db", plain)

@@ -23,10 +23,6 @@ var Schema json.RawMessage
 // the policy does not say.
 const DefaultTTL = 5 * time.Minute
 
-// defaultOffline is how old the copy of a vault may be that is served after a
-// start without the server.
-const defaultOffline = 30 * 24 * time.Hour
-
 // Settings are what the policy says about one backend of type bitwarden.
 type Settings struct {
 	Hosts api.Hosts
@@ -42,13 +38,12 @@ type Settings struct {
 	ClientSecret credential.Source
 	TOTP         credential.Source
 
-	KDFMemory     int // MiB
-	OfflineMaxAge time.Duration
+	KDFMemory int // MiB
 }
 
 var settingKeys = slices.Concat(httpc.Keys, []string{
 	"server", "identity_url", "api_url", "notifications_url", "email", "password", "client_id", "client_secret", "totp",
-	"headers", "kdf_memory", "offline_max_age",
+	"headers", "kdf_memory",
 })
 
 // Decode reads Settings from an entry of `backends:` in a policy file that lies
@@ -58,8 +53,7 @@ func Decode(n *conf.Node, dir string, report *conf.Problems) any {
 	s := Settings{
 		HTTP: httpc.Decode(f, dir), Email: strings.Clone(strings.TrimSpace(f.Text("email", ""))),
 		Password: credential.Decode(f, "password", dir), ClientSecret: credential.Decode(f, "client_secret", dir),
-		TOTP:      credential.Decode(f, "totp", dir),
-		KDFMemory: f.Count("kdf_memory", kdf.DefaultMaxMemory), OfflineMaxAge: f.Duration("offline_max_age", defaultOffline),
+		TOTP: credential.Decode(f, "totp", dir), KDFMemory: f.Count("kdf_memory", kdf.DefaultMaxMemory),
 	}
 	if n := f.Get("client_id"); n != nil && n.Kind == conf.Text {
 		s.KnownID = strings.Clone(f.Required("client_id"))

@@ -105,7 +105,7 @@ func (b *Backend) settle(err error, maxStale time.Duration) (stale, _ error) {
 	defer b.vaultMu.RUnlock()
 	limit, name := maxStale, "max_stale"
 	if b.offline {
-		limit, name = b.cfg.OfflineMaxAge, "offline_max_age"
+		limit, name = b.env.OfflineMaxAge, "offline_max_age"
 		if limit == 0 {
 			limit = 1<<63 - 1
 		}

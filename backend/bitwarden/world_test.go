@@ -37,6 +37,7 @@ type world struct {
 	cfg     bitwarden.Settings
 	disk    backend.Store
 	timings backend.Timings
+	maxAge  time.Duration // of a copy
 	log     *strings.Builder
 
 	mu      sync.Mutex
@@ -61,7 +62,7 @@ func newWorld(t *testing.T) *world {
 	w.cfg = bitwarden.Settings{
 		Hosts: api.SelfHosted(w.server.URL), HTTP: httpc.Settings{CAFile: w.server.CAFile, Proxy: "none"},
 		Password:  credential.Source{Kind: credential.File, Field: "password", Name: "/a"},
-		KDFMemory: kdf.DefaultMaxMemory, OfflineMaxAge: time.Hour,
+		KDFMemory: kdf.DefaultMaxMemory,
 	}
 	w.byKey()
 	t.Cleanup(func() { w.state.Keys.Destroy() })
@@ -81,7 +82,7 @@ func (w *world) byPassword() {
 
 func (w *world) env() backend.Env {
 	return backend.Env{
-		Name: "bw", Timeout: 5 * time.Second, Timings: w.timings, Credential: w.credential, Disk: w.disk,
+		Name: "bw", Timeout: 5 * time.Second, Timings: w.timings, Credential: w.credential, Disk: w.disk, OfflineMaxAge: w.maxAge,
 		Forget: func(s credential.Source) {
 			w.mu.Lock()
 			defer w.mu.Unlock()

@@ -25,7 +25,7 @@ var (
 		"bitwarden": {
 			Settings: bitwarden.Decode, SecretKeys: bitwarden.SecretKeys, Reference: bitwarden.Reference,
 			DirectoryKeys: bitwarden.DirectoryKeys, Directory: bitwarden.Directory,
-			TTL: bitwarden.DefaultTTL, Disk: true, Secrets: credential.Secrets,
+			TTL: bitwarden.DefaultTTL, Disk: true, OwnCopies: true, Secrets: credential.Secrets,
 		},
 		"bws": {
 			Settings: bws.Decode, SecretKeys: bws.SecretKeys, Reference: bws.Reference,

@@ -165,7 +165,7 @@ directories:
 	if got, want := l.Read("code"), l.bw("", "get", "totp", mail); got != want && got != l.bw("", "get", "totp", mail) {
 		t.Errorf("code %q, bw says %q", got, want)
 	}
-	l.refuses("twice", unix.ENOENT, "2 items are called \"Mail\"")
+	l.refuses("twice", unix.EOPNOTSUPP, "2 items are called \"Mail\"")
 	entries, err := os.ReadDir(l.Path("work"))
 	if err != nil || len(entries) != 2 {
 		t.Errorf("work: %v, %v", entries, err)

@@ -80,7 +80,7 @@ func (c *cipher) custom(it *item, key *enc.Key, name string) (sealed string, cod
 	case len(found) == 0:
 		return "", false, fmt.Errorf("item %s (%s) has no field %q; it has %s: %w", it.id, kindName(it.kind), name, c.list(), backend.ErrNotFound)
 	case len(found) > 1:
-		return "", false, fmt.Errorf("item %s has %d fields %q; give them different names: %w", it.id, len(found), name, backend.ErrNotFound)
+		return "", false, fmt.Errorf("item %s has %d fields %q; give them different names: %w", it.id, len(found), name, backend.ErrUnsupported)
 	}
 	return c.valueOf(it, found[0])
 }

@@ -164,7 +164,7 @@ func (v *Vault) ambiguous(r *Ref, found []*item) error {
 		list = append(list, v.describe(it))
 	}
 	return fmt.Errorf("%d items are called %q: %s; single one out with item: ID, or with user, folder, collection, organization, kind or uri: %w",
-		len(found), r.Item, strings.Join(list, ", "), backend.ErrNotFound)
+		len(found), r.Item, strings.Join(list, ", "), backend.ErrUnsupported)
 }
 
 func (v *Vault) describe(it *item) string {

@@ -71,7 +71,7 @@ func (p *Place) attach(it *item, c *cipher, r *Ref) error {
 		p.digest = digest(it.id, c.Key, found[0].ID, found[0].Key, fmt.Sprint(found[0].Size))
 		return nil
 	}
-	return fmt.Errorf("item %s has %d attachments %q; name it by id: %w", it.id, len(found), r.Attachment, backend.ErrNotFound)
+	return fmt.Errorf("item %s has %d attachments %q; name it by id: %w", it.id, len(found), r.Attachment, backend.ErrUnsupported)
 }
 
 // digest is of ciphertext. Clients encrypt anew whatever they save, so that what
