@@ -3,8 +3,6 @@ package sops
 import (
 	_ "embed"
 	"encoding/json"
-	"net/url"
-	"strings"
 
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/credential"
@@ -29,7 +27,8 @@ type Settings struct {
 // Decode reads Settings from an entry of `backends:` in a policy file that lies
 // in dir. All problems go to report; it reads no other file.
 func Decode(n *conf.Node, dir string, report *conf.Problems) any {
-	f := conf.Open(n, report, "file", "format", "age", "identities", "gnupg", "vault", "helpers", "passphrase")
+	f := conf.Open(n, report, "file", "format", "age", "identities", "gnupg", "aws", "gcp", "azure", "vault", "keyservice",
+		"helpers", "passphrase")
 	var s Settings
 	if s.File = f.Path("file", dir, ""); f.Get("file") == nil {
 		f.Addf("file", "file is missing")
@@ -48,28 +47,18 @@ func Decode(n *conf.Node, dir string, report *conf.Problems) any {
 	gnupg := f.Map("gnupg", "home", "ssh_key_files")
 	s.Keys.GnupgHome = gnupg.Path("home", dir, "")
 	s.Keys.PGPSSHKeyFiles = gnupg.Paths("ssh_key_files", dir)
-	vault := f.Map("vault", "addresses")
-	if vault.Get("addresses") != nil {
-		s.Keys.VaultAddresses = append([]string{}, vault.Texts("addresses", checkVaultAddress)...)
-	}
+	s.clouds(f, dir)
+	s.vault(f.Map("vault", "addresses", "address", "token", "namespace"), dir)
+	s.Keys.KeyService = keyService(f)
 	s.Keys.HelperUser = f.Map("helpers", "user").Account("user")
 	return s
-}
-
-// checkVaultAddress says what is wrong with an address. Others could mean
-// something else in sops' own list of them.
-func checkVaultAddress(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.ContainsAny(address, ", ") {
-		return "expected the address of a Vault server, such as https://vault.example.org:8200"
-	}
-	return ""
 }
 
 // Open is the backend.Opener of this package. It reads nothing yet.
 func Open(config any, env backend.Env) (backend.Backend, error) {
 	s := config.(Settings)
-	ring := keys.New(s.Keys, env.Helper).Use(keys.PassphraseOf(env, s.Passphrase))
+	ring := keys.New(s.Keys, env.Helper).Use(keys.PassphraseOf(env, s.Passphrase)).
+		Borrow(keys.Lender{Credential: env.Credential, Forget: env.Forget})
 	return New(Config{
 		File: s.File, Format: s.Format, Keys: ring, KeyFiles: ring.Sources(), MaxStale: env.Timings.Default.MaxStale,
 		Save: env.State.Save, Saved: env.State.Saved,

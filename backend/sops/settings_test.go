@@ -2,6 +2,7 @@ package sops
 
 import (
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -57,14 +58,23 @@ passphrase: {credential: keys}
 		"file: x\nvault: {addresses: [all]}": "expected the address of a Vault server",
 		`file: x
 vault: {addresses: ["http://a,http://b"]}`: "expected the address of a Vault server",
-		"file: x\nhelpers: {user: -1}":  "want a text",
-		"file: x\nhelpers: {user: a/b}": `no user can be called "a/b"`,
-		"file: x\nhelpers: {user: ''}":  "is empty",
-		"{}":                            "file is missing",
-		"file: x\nformat: toml":         `want one of yaml, json, dotenv, ini, binary; have "toml"`,
-		"file: x\nkey_files: [a]":       "unknown key",
-		"file: x\nage: {keyfiles: []}":  "unknown key",
-		"file: x\nidentities: a":        "want a list",
+		"file: x\nhelpers: {user: -1}":             "want a text",
+		"file: x\nhelpers: {user: a/b}":            `no user can be called "a/b"`,
+		"file: x\nhelpers: {user: ''}":             "is empty",
+		"{}":                                       "file is missing",
+		"file: x\naws: {access_key_id: {file: a}}": "want access_key_id and secret_access_key",
+		"file: x\naws: {access_key_id: AKIA, secret_access_key: {file: a}}": "would be readable in the Nix store",
+		"file: x\ngcp: {credentials: {file: a}, access_token: {file: b}}":   "want one of credentials, which is the JSON of a service account, and access_token",
+		"file: x\nazure: {tenant_id: a, client_secret: {file: b}}":          "want tenant_id, client_id and client_secret",
+		"file: x\nvault: {token: {file: a}}":                                "goes to no server unless address names one",
+		"file: x\nvault: {address: vault:8200}":                             "expected the address of a Vault server",
+		"file: x\nvault: {address: 'https://v', namespace: a}":              "has a meaning together with a token only",
+		"file: x\nkeyservice: tcp://127.0.0.1:5000":                         `want unix:///path/to/socket, have "tcp://127.0.0.1:5000"`,
+		"file: x\nkeyservice: unix://run/s":                                 "want unix:///path/to/socket",
+		"file: x\nformat: toml":                                             `want one of yaml, json, dotenv, ini, binary; have "toml"`,
+		"file: x\nkey_files: [a]":                                           "unknown key",
+		"file: x\nage: {keyfiles: []}":                                      "unknown key",
+		"file: x\nidentities: a":                                            "want a list",
 	} {
 		if _, err := decode(t, text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
@@ -129,4 +139,37 @@ func TestOpen(t *testing.T) {
 		t.Fatalf("Get: %v, %v", s, err)
 	}
 	s.Value.Destroy()
+}
+
+func TestCredentials(t *testing.T) {
+	s, err := decode(t, `file: x
+aws: {access_key_id: {file: id}, secret_access_key: {credential: aws}}
+gcp: {credentials: {secret: gcp/account}}
+azure: {tenant_id: tenant, client_id: client, client_secret: {ask: true}}
+vault: {addresses: ["https://a:8200"], address: "https://b:8200", token: {command: [print, token]}, namespace: n}
+keyservice: unix:///run/sops/keyservice.sock
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, cloud := range s.Keys.Clouds {
+		for _, c := range cloud.Credentials {
+			got = append(got, fmt.Sprintf("%s %s=%s%s", cloud.Type, c.Variable, c.Value, c.Source.Name))
+		}
+	}
+	want := []string{
+		"kms AWS_ACCESS_KEY_ID=/etc/secretfs/id", "kms AWS_SECRET_ACCESS_KEY=aws", "gcp_kms GOOGLE_CREDENTIALS=gcp/account",
+		"azure_kv AZURE_TENANT_ID=tenant", "azure_kv AZURE_CLIENT_ID=client", "azure_kv AZURE_CLIENT_SECRET=",
+		"hc_vault VAULT_TOKEN=", "hc_vault VAULT_NAMESPACE=n",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+	if !slices.Equal(s.Keys.VaultAddresses, []string{"https://a:8200", "https://b:8200"}) || s.Keys.KeyService != "/run/sops/keyservice.sock" {
+		t.Errorf("got %+v", s.Keys)
+	}
+	if paths := credential.Secrets(s); !slices.Equal(paths, []string{"gcp/account"}) {
+		t.Errorf("secrets that unlock it: %q", paths)
+	}
 }

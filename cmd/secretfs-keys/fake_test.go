@@ -20,6 +20,7 @@ type cloud struct {
 	mu      sync.Mutex
 	vault   []entry // ciphertext N is "N"
 	denying refusedWith
+	lastKey string // the access key of the last request to AWS
 }
 
 type entry struct {
@@ -42,6 +43,7 @@ func newCloud(t testing.TB) *cloud {
 	mux.HandleFunc("POST /{$}", c.aws)
 	mux.HandleFunc("POST /v1/projects/p/locations/global/keyRings/r/cryptoKeys/{call}", c.google)
 	mux.HandleFunc("PUT /v1/transit/{call}/{key}", c.transit)
+	mux.HandleFunc("POST /token", c.login)
 	c.Server = httptest.NewServer(mux)
 	t.Cleanup(c.Close)
 	return c
@@ -94,6 +96,10 @@ func (c *cloud) aws(w http.ResponseWriter, r *http.Request) {
 		EncryptionContext map[string]string
 	}
 	json.NewDecoder(r.Body).Decode(&q)
+	c.mu.Lock()
+	_, c.lastKey, _ = strings.Cut(r.Header.Get("Authorization"), "Credential=")
+	c.lastKey, _, _ = strings.Cut(c.lastKey, "/")
+	c.mu.Unlock()
 	switch r.Header.Get("X-Amz-Target") {
 	case "TrentService.Encrypt":
 		n := c.put(entry{q.Plaintext, q.KeyID, q.EncryptionContext})
@@ -110,6 +116,16 @@ func (c *cloud) aws(w http.ResponseWriter, r *http.Request) {
 		}
 		reply(w, 200, map[string]string{"Plaintext": e.plaintext, "KeyId": q.KeyID})
 	}
+}
+
+// login gives the token to who shows an assertion of a service account (RFC 7523).
+// Its signature is not checked.
+func (c *cloud) login(w http.ResponseWriter, r *http.Request) {
+	if r.FormValue("grant_type") != "urn:ietf:params:oauth:grant-type:jwt-bearer" || strings.Count(r.FormValue("assertion"), ".") != 2 {
+		reply(w, 400, map[string]string{"error": "invalid_grant"})
+		return
+	}
+	reply(w, 200, map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": 3600})
 }
 
 func (c *cloud) google(w http.ResponseWriter, r *http.Request) {

@@ -3,8 +3,8 @@
 // answers one request on descriptor 3 (package backend/helper) and ends.
 //
 // It is a program of its own because it alone links all of sops/v3 and with it
-// the software kits of the clouds. Credentials come from its environment, as for
-// sops itself.
+// the software kits of the clouds. Credentials come with the request, or else
+// from its environment, as for sops itself. It asks a key service too.
 package main
 
 import (

@@ -36,7 +36,7 @@ func refusal(k keys.MasterKey, err error) error {
 	case code != "":
 		return helper.Refuse(backend.ErrRejected, "%s: the server refused: %s", k, told)
 	case lacksCredentials(err):
-		return helper.Refuse(backend.ErrLocked, "%s: no usable credentials in the environment of secretfs-keys", k)
+		return helper.Refuse(backend.ErrLocked, "%s: no usable credentials, in the backend's settings or in the environment of secretfs mount", k)
 	case status >= 400:
 		return helper.Refuse(backend.ErrRejected, "%s: the server refused: %s", k, told)
 	}

@@ -11,11 +11,17 @@ import (
 	"github.com/secretfs/secretfs/backend/sops/keys"
 )
 
-// solve asks sops' own key service, in this process.
+// solve asks sops' own key service, in this process or at the socket that q names.
 func solve(ctx context.Context, q *keys.Request) (*secret.Value, error) {
+	if q.KeyService != "" {
+		return askService(ctx, q)
+	}
 	key := keyOf(q.Key)
 	if key == nil {
 		return nil, helper.Refuse(backend.ErrUnsupported, "no cloud or Vault master key has the type %q", q.Key.Type)
+	}
+	if err := q.Identify(); err != nil {
+		return nil, helper.Refuse(backend.ErrUnsupported, "%s: %v", q.Key, err)
 	}
 	answer, err := keyservice.Server{}.Decrypt(ctx, &keyservice.DecryptRequest{Key: key, Ciphertext: []byte(q.Key.Fields["enc"])})
 	if err != nil {

@@ -40,17 +40,37 @@ func asOwner(uid uint32) string {
 	return strconv.FormatUint(uint64(uid), 10)
 }
 
-// askCloud has secretfs-keys open everything else. It needs to be nobody in
-// particular.
+// askCloud has secretfs-keys open everything else, unless there is a key service
+// and no credentials but the environment's. It needs to be nobody in particular.
 func (r *Ring) askCloud(ctx context.Context, k MasterKey) (*secret.Value, error) {
-	if k.Type == Age || k.Type == PGP {
+	if k.Type == Age || k.Type == PGP || r.cfg.KeyService != "" && !r.cfg.identifies(k.Type) {
 		return nil, errNoMatch
 	}
 	call := backend.HelperCall{Kind: KindKeys, User: r.cfg.HelperUser}
 	if r.cfg.VaultAddresses != nil {
 		call.Env = []string{VaultAllowlist + "=" + allowlist(r.cfg.VaultAddresses)}
 	}
-	return r.ask(ctx, call, &Request{Key: k})
+	variables, values, err := r.borrow(ctx, k.Type)
+	if err != nil {
+		return nil, err
+	}
+	defer destroyAll(values)
+	v, err := r.ask(ctx, call, &Request{Key: k, Variables: variables, values: values})
+	r.disown(k.Type, err)
+	return v, err
+}
+
+// askService has secretfs-keys ask a key service, for master keys of every kind. It
+// runs as the owner of the socket, who may connect to it.
+func (r *Ring) askService(ctx context.Context, k MasterKey) (*secret.Value, error) {
+	if r.cfg.KeyService == "" {
+		return nil, errNoMatch
+	}
+	call := backend.HelperCall{Kind: KindKeys, User: r.cfg.HelperUser}
+	if fi, err := os.Stat(r.cfg.KeyService); err == nil && call.User == "" {
+		call.User = asOwner(fi.Sys().(*syscall.Stat_t).Uid)
+	}
+	return r.ask(ctx, call, &Request{Key: k, KeyService: r.cfg.KeyService})
 }
 
 // ask puts one request to a new helper.
@@ -61,7 +81,7 @@ func (r *Ring) ask(ctx context.Context, call backend.HelperCall, q *Request) (*s
 	}
 	ctx, cancel := context.WithTimeout(ctx, helperTime)
 	defer cancel()
-	ask := helper.Ask{Call: call, Body: q, Limit: shareLen}
+	ask := helper.Ask{Call: call, Body: q, Secrets: q.values, Limit: shareLen}
 	v, err := ask.Exchange(ctx, r.start)
 	switch {
 	case err == nil && v.Len() == 0:

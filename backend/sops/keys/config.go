@@ -26,6 +26,17 @@ type Config struct {
 	// VaultAddresses are the servers that may be sent a Vault token. Where
 	// nil, the environment of secretfs-keys decides.
 	VaultAddresses []string
+	// Clouds are credentials for master keys in clouds. Of a kind that is not
+	// among them the environment of secretfs-keys decides.
+	Clouds []Cloud
+	// KeyService is the socket of a key service, as `sops keyservice` runs one:
+	// it is asked for what nothing else opens. Empty where there is none.
+	KeyService string
+}
+
+// identifies says that there are credentials for that kind of master key.
+func (c *Config) identifies(typ Type) bool {
+	return slices.ContainsFunc(c.Clouds, func(cloud Cloud) bool { return cloud.Type == typ })
 }
 
 // files are the key files in the order of trying, each once.

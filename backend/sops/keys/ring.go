@@ -24,6 +24,7 @@ type Ring struct {
 	start      helper.Starter
 	passphrase Passphrase
 	opening    chan struct{} // held by Open
+	lender     Lender        // where credentials come from
 
 	mu     sync.Mutex
 	files  []*keyFile
@@ -46,6 +47,12 @@ func New(cfg Config, start helper.Starter) *Ring {
 	for _, path := range cfg.files() {
 		r.files = append(r.files, &keyFile{path: path})
 	}
+	return r
+}
+
+// Borrow has r get credentials from l. Call it before any other method.
+func (r *Ring) Borrow(l Lender) *Ring {
+	r.lender = l
 	return r
 }
 
@@ -103,6 +110,7 @@ func (r *Ring) openers(h *hand) []opener {
 		r.askPlugin(h, true),
 		r.askPlugin(h, false),
 		r.askCloud,
+		r.askService,
 	}
 }
 

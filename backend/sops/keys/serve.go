@@ -35,6 +35,7 @@ func Answer(conn net.Conn, solve Solver) error {
 		if err := asked.Decode(q); err != nil {
 			return nil, helper.Refuse(backend.ErrUnavailable, "%v", err)
 		}
+		q.values = asked.Secrets
 		return solve(ctx, q)
 	})
 }
