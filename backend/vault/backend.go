@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/secretfs/secretfs/backend"
@@ -44,14 +45,16 @@ type Backend struct {
 	loggingIn chan struct{}
 	alarm     chan struct{} // something has come due, or may have
 	tending   sync.WaitGroup
-	saving    sync.Mutex // one state at a time, the newest last
+	saving    sync.Mutex  // one state at a time, the newest last
+	telling   atomic.Bool // of a change, in a moment
 
 	mu          sync.Mutex // guards what follows, sessions and leases
 	closed      bool
 	epoch       int  // how often all was locked
 	begun       bool // something tends to what has come due
 	changed     func()
-	mac         *secret.Value // keys digest
+	followed    map[string]bool // paths of the API whose changes matter
+	mac         *secret.Value   // keys digest
 	current     *session
 	refusal     pause
 	dead        *secret.Value // the token that is known to be of no use
@@ -88,7 +91,7 @@ func New(cfg Config) (*Backend, error) {
 	}
 	b := &Backend{
 		cfg: cfg, loggingIn: make(chan struct{}, 1), alarm: make(chan struct{}, 1),
-		mounts: map[string]*mount{}, leases: map[string]*lease{},
+		mounts: map[string]*mount{}, leases: map[string]*lease{}, followed: map[string]bool{},
 		client: httpc.New(httpc.Config{
 			Settings: cfg.Settings.Settings, UserAgent: userAgent, Peers: cfg.Standbys, Transport: cfg.Transport,
 		}),

@@ -42,6 +42,7 @@ func (b *Backend) readKV(ctx context.Context, r reference, m *mount) (*backend.S
 	case r.Version != 0:
 		req.query = url.Values{"version": {strconv.Itoa(r.Version)}}
 	}
+	b.follow(req.path)
 	a, _, err := b.call(ctx, req)
 	if a != nil {
 		defer a.wipe()

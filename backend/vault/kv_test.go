@@ -93,11 +93,15 @@ func TestOneRequest(t *testing.T) {
 	putKV2(t, s, "b", map[string]any{"x": "2"})
 	p := open(t, s.Address, byToken, asRoot())
 	p.reads("{path: secret/a, field: x}", "1")
-	before := s.Requests(t, "")
+	// Beside the reads, what the token may do is asked for once, and events.
+	all := func() int {
+		return s.Requests(t, "") - s.Requests(t, "auth/token/lookup-self") - s.Requests(t, "sys/events/")
+	}
+	before := all()
 	for range 10 {
 		p.reads("{path: secret/b, field: x}", "2")
 	}
-	if n := s.Requests(t, "") - before; n != 10 {
+	if n := all() - before; n != 10 {
 		t.Errorf("10 reads took %d requests", n)
 	}
 }
