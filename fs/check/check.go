@@ -87,6 +87,7 @@ func Machine(ctx context.Context, cfg *Config) (*Report, error) {
 	}
 	defer set.Close()
 	missing := r.needs(cfg)
+	r.credentialFiles(ctx, cfg, missing)
 	for name, err := range r.lookForKeys(ctx, cfg.Policy, set) {
 		if !missing[name] && !errors.Is(err, errUnasked) { // else said already, and better
 			r.add(conf.Pos{}, "%v", err)
