@@ -45,8 +45,18 @@ func newDesk(t *testing.T) *desk {
 	return &desk{t: t, us: us, tty: tty}
 }
 
-// types waits until the prompt is there and answers it.
-func (d *desk) types(prompt, line string) {
+// types waits until the prompt is there and answers it, in the background. What
+// was seen is the caller's once done is closed.
+func (d *desk) types(prompt, line string) (done <-chan struct{}) {
+	typed := make(chan struct{})
+	go func() {
+		defer close(typed)
+		d.answer(prompt, line)
+	}()
+	return typed
+}
+
+func (d *desk) answer(prompt, line string) {
 	buf := make([]byte, 256)
 	for !strings.Contains(d.seen.String(), prompt) {
 		n, err := d.us.Read(buf)
@@ -78,12 +88,13 @@ func asks(t *testing.T, a Asker, q Question) (text string, err error) {
 func TestTerminal(t *testing.T) {
 	before := secret.Stats().Values
 	d := newDesk(t)
-	go d.types("master password of backend bw: ", "hunter2 ä")
+	typed := d.types("master password of backend bw: ", "hunter2 ä")
 	q := question
 	q.Problem = "that was wrong"
 	if got, err := asks(t, terminal{d.tty}, q); err != nil || got != "hunter2 ä" {
 		t.Errorf("got %q, %v", got, err)
 	}
+	<-typed
 	if seen := d.seen.String(); !strings.HasPrefix(seen, "that was wrong\r\n") || strings.Contains(seen, "hunter") {
 		t.Errorf("the terminal shows %q", seen)
 	}
@@ -122,10 +133,11 @@ func TestPinentry(t *testing.T) {
 	d := newDesk(t)
 	t.Setenv("GPG_TTY", d.tty.Name())
 	t.Setenv("TERM", "vt100")
-	go d.types("master password: ", "hunter2 50%")
+	typed := d.types("master password: ", "hunter2 50%")
 	if got, err := asks(t, Pinentry("pinentry-tty"), question); err != nil || got != "hunter2 50%" {
 		t.Errorf("got %q, %v", got, err)
 	}
+	<-typed
 	if seen := d.seen.String(); !strings.Contains(seen, "secretfs unlocks backend bw") || strings.Contains(seen, "hunter2") {
 		t.Errorf("the terminal shows %q", seen)
 	}
