@@ -236,6 +236,9 @@ func (b *Backend) unwrapped(ctx context.Context, from credential.Source, name st
 	if kept.Bytes() != nil {
 		return kept, nil
 	}
+	if b.cfg.Save == nil { // nobody would have it afterwards
+		return nil, fmt.Errorf("the %s is a wrapping token, good for one use, which is left to the mount: %w", from, backend.ErrLocked)
+	}
 	wrapping, err := b.credential(ctx, from)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/vault"
 	"github.com/secretfs/secretfs/tests/vaultd"
 )
 
@@ -88,6 +89,14 @@ func TestWrappedToken(t *testing.T) {
 	if n := s.Requests(t, "sys/wrapping/unwrap"); n != 1 {
 		t.Errorf("unwrapped %d times", n)
 	}
+	check := p.cfg // as of secretfs check, which keeps nothing
+	check.Save = nil
+	b, err := vault.New(check)
+	must(t, err)
+	defer b.Close()
+	p.give("token", wrapped())
+	_, err = b.Get(limited(t), key(t, theKey))
+	says(t, err, backend.ErrLocked, "good for one use, which is left to the mount")
 	stolen := wrapped()
 	s.Try(t, stolen, "POST", "sys/wrapping/unwrap", nil)
 	p = open(t, s.Address, "auth: {method: token, token: {ask: true}, wrapped: true}", map[string]string{"token": stolen})

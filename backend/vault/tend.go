@@ -31,11 +31,15 @@ func (b *Backend) poke() {
 	}
 }
 
+// nap is how late it may be noticed that something has come due while the machine
+// slept: timers sleep too.
+const nap = time.Minute
+
 // tend renews the token and the leases, and replaces what cannot be renewed.
 func (b *Backend) tend() {
 	for {
 		next, any := b.next()
-		timer := time.NewTimer(max(time.Until(next), 0))
+		timer := time.NewTimer(min(max(time.Until(next), 0), nap))
 		if !any {
 			timer.Stop()
 		}
@@ -86,7 +90,7 @@ func (b *Backend) tendSession() {
 		return
 	}
 	known, renewable := s.known, s.Renewable
-	due := !s.Due.IsZero() && !time.Now().Before(s.Due)
+	due := !s.Due.IsZero() && reached(s.Due)
 	b.mu.Unlock()
 	ctx, cancel := b.within()
 	defer cancel()
@@ -189,7 +193,7 @@ func (b *Backend) dueLeases() map[string]*lease {
 	defer b.mu.Unlock()
 	due := map[string]*lease{}
 	for request, l := range b.leases {
-		if l.data != nil && !l.Due.IsZero() && !time.Now().Before(l.Due) {
+		if l.data != nil && !l.Due.IsZero() && reached(l.Due) {
 			due[request] = l
 		}
 	}

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/secretfs/secretfs/backend"
 )
@@ -25,6 +26,7 @@ func Resolve(ctx context.Context, cfg *Config, tell func(Verdict) error) error {
 		return err
 	}
 	defer set.Close()
+	defer giveBack(ctx, set)
 	l.set.Store(set)
 	for _, s := range cfg.Policy.Secrets {
 		if err := tell(fetch(ctx, set, s.Backend, s.Key, s.Path)); err != nil {
@@ -40,6 +42,16 @@ func Resolve(ctx context.Context, cfg *Config, tell func(Verdict) error) error {
 		}
 	}
 	return nil
+}
+
+// revokeTime is how long giving back may take.
+const revokeTime = 5 * time.Second
+
+// giveBack ends what backends were given for the check. What stays ends by itself.
+func giveBack(ctx context.Context, set *backend.Set) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTime)
+	defer cancel()
+	_ = set.Revoke(ctx)
 }
 
 // A place is a sub-tree of a backend and where the mount shows it.

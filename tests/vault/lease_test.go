@@ -2,6 +2,7 @@ package vault
 
 import (
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -77,6 +78,25 @@ func TestLeaseOutlivesWorkers(t *testing.T) {
 	same("a reload")
 	m.Unmount()
 	gone(t, db)
+}
+
+// TestCheckGivesBack: a check logs in for itself, and leaves nothing behind.
+func TestCheckGivesBack(t *testing.T) {
+	m, s, db := withDatabase(t)
+	user := account(t, m, db)
+	if out, err := exec.Command(harness.Program(t), "check", "--resolve", "--policy", m.Policy).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if n := s.Requests(t, "database/creds/"); n != 2 {
+		t.Errorf("%d leases", n)
+	}
+	harness.Eventually(t, "one account is left", func() bool {
+		n, err := db.Query(t, "postgres", "", "select count(*) from pg_roles where rolname like 'v-%'")
+		return err == nil && n == "1"
+	})
+	if now := account(t, m, db); now != user {
+		t.Error("another account")
+	}
 }
 
 func TestLockRevokes(t *testing.T) {
