@@ -17,7 +17,7 @@ const (
 	// tidyEvery is how often memory is looked at, and tidyFrom after how many
 	// bytes it is worth it.
 	tidyEvery = 5 * time.Second
-	tidyFrom  = 512 << 10
+	tidyFrom  = 64 << 10
 )
 
 // tidy gives back to the system what a start, a reload or a long answer have
