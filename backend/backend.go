@@ -10,6 +10,7 @@ package backend
 
 import (
 	"context"
+	"time"
 
 	"github.com/secretfs/secretfs/backend/secret"
 )
@@ -33,6 +34,8 @@ type Secret struct {
 	// Fleeting says that a copy on a disk would be of no use: it ends with a lease
 	// or a clock.
 	Fleeting bool
+	// copied is when the source gave it, where it comes from an offline copy.
+	copied time.Time
 }
 
 // A Backend fetches secrets from one configured place. Implementations are

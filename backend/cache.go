@@ -44,6 +44,7 @@ type cached struct {
 	// recalled says that it came from a disk, and may be older than it looks;
 	// fleeting is that of Secret.
 	recalled, fleeting bool
+	copied             time.Time // that of Secret
 }
 
 // An absence is a refusal, and until when it is not asked for again.
@@ -149,7 +150,7 @@ func (c *cache) put(key string, s *Secret) {
 	}
 	v.fetched, v.early, v.due, v.stale, v.pause = time.Now(), 1-rand.Float64()/10, false, s.Stale, backoff{}
 	v.poll = backoff{}
-	v.recalled, v.fleeting = s.Stale != nil, s.Fleeting
+	v.recalled, v.copied, v.fleeting = s.Stale != nil, s.copied, s.Fleeting
 	switch {
 	case v.stale != nil:
 		v.pause.begin()
@@ -172,6 +173,9 @@ func (c *cache) lastGood(key string, why error) *Secret {
 		return nil
 	}
 	v.stale = why
+	if v.recalled {
+		v.stale = copyOf(v.copied, why)
+	}
 	v.pause.begin()
 	v.poll.beginUpTo(min(max(c.timings.Of(key).TTL, maxPause), maxPoll))
 	return v.secret()

@@ -41,8 +41,8 @@ const (
 	// maxRenewal is the longest renewal.
 	maxRenewal = 24 * time.Hour
 	// maxCopy is how long a value may be that is copied, in bytes: all copies may
-	// lie in a small /var.
-	maxCopy = 1 << 20
+	// lie in a small /var. There are few listings.
+	maxCopy, maxListingCopy = 1 << 20, 16 << 20
 )
 
 func newCopier(r *Resolver, o Offline, log *slog.Logger) *copier {
@@ -165,7 +165,12 @@ func (c *copier) write(ctx context.Context, key string) {
 		return
 	}
 	defer now.Value.Destroy()
-	if now.Value.Len() > maxCopy {
+	limit := maxCopy
+	if _, _, ok := splitDirKey(key); ok {
+		limit = maxListingCopy
+	}
+	if now.Value.Len() > limit {
+		c.log.Debug("keeping no offline copy", "key", KeyText(key), "bytes", now.Value.Len(), "limit", limit)
 		return
 	}
 	now.Boot = c.Boot
@@ -221,10 +226,15 @@ func (c *copier) load(key string, why error) *Secret {
 		o.Value.Destroy()
 		return nil
 	}
-	return &Secret{
-		Value: o.Value, Version: o.Version,
-		Stale: fmt.Errorf("%w (served from the offline copy of %s)", why, o.Fetched.UTC().Format(time.RFC3339)),
+	return &Secret{Value: o.Value, Version: o.Version, Stale: copyOf(o.Fetched, why), copied: o.Fetched}
+}
+
+// copyOf says what is served in place of the newest, and why.
+func copyOf(fetched time.Time, why error) error {
+	if fetched.IsZero() {
+		return why // a copy of the driver's own
 	}
+	return fmt.Errorf("%w (served from the offline copy of %s)", why, fetched.UTC().Format(time.RFC3339))
 }
 
 // usable says whether a copy is young enough. Within one run of the kernel the

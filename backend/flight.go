@@ -197,7 +197,9 @@ func (r *Resolver) take(f *flight) (*Secret, error) {
 	if f.waiters == 0 {
 		return f.secret, nil
 	}
-	return &Secret{Value: f.secret.Value.Share(), Version: f.secret.Version, Stale: f.secret.Stale}, nil
+	shared := *f.secret
+	shared.Value = f.secret.Value.Share()
+	return &shared, nil
 }
 
 // leave is a waiter that does not want the outcome any more. A flight without

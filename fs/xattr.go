@@ -82,7 +82,7 @@ func (f *FS) inspect(cancel <-chan struct{}, h *fuse.InHeader) (found, fuse.Stat
 	if at.infoErr == nil {
 		at.infoErr = at.info.Err
 	}
-	if at.infoErr == nil {
+	if at.infoErr == nil && at.info.Stale == nil {
 		at.infoErr = backendError(at)
 	}
 	return at, fuse.OK

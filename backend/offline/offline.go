@@ -58,7 +58,7 @@ var _ backend.Copies = (*Copies)(nil)
 
 // New reads nothing: keys may appear later.
 func New(cfg Config) *Copies {
-	return &Copies{cfg: cfg, keys: cfg.Keys(cfg.Settings.files())}
+	return &Copies{cfg: cfg, keys: cfg.Keys(cfg.Settings.Files())}
 }
 
 // A label stands at the head of the plaintext, one line of JSON.

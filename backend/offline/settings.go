@@ -67,8 +67,8 @@ func parseRecipient(text string) (age.Recipient, error) {
 	return rs[0], nil
 }
 
-// files are the private keys.
-func (s Settings) files() []string {
+// Files are the private keys.
+func (s Settings) Files() []string {
 	if s.HostKey != "" {
 		return []string{s.HostKey}
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/secretfs/secretfs/backend/offline"
 	"github.com/secretfs/secretfs/policy"
 	"github.com/secretfs/secretfs/policy/conf"
 )
@@ -18,15 +19,22 @@ import (
 func (r *Report) needs(cfg *Config) map[string]bool {
 	missing := map[string]bool{}
 	for _, b := range cfg.Policy.Backends {
-		files := cfg.Needs[b.Type]
-		if files == nil {
-			continue
+		if files := cfg.Needs[b.Type]; files != nil {
+			missing[b.Name] = r.needsFiles(b.Name, files(b.Config))
 		}
-		for _, file := range files(b.Config) {
-			if err := readable(file); err != nil {
-				missing[b.Name] = true
-				r.add(conf.Pos{}, "backend %s: %v", b.Name, err)
-			}
+		if s, ok := b.Offline.(offline.Settings); ok {
+			r.needsFiles(b.Name+", offline", s.Files())
+		}
+	}
+	return missing
+}
+
+// needsFiles adds the files that cannot be read, and says whether there are any.
+func (r *Report) needsFiles(who string, files []string) (missing bool) {
+	for _, file := range files {
+		if err := readable(file); err != nil {
+			missing = true
+			r.add(conf.Pos{}, "backend %s: %v", who, err)
 		}
 	}
 	return missing
