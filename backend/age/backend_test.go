@@ -161,7 +161,7 @@ func sshKey(t *testing.T) (private string, recipient stdage.Recipient) {
 }
 
 var plaintexts = map[string]string{
-	"token": "canary-token-0001", "db/password": "canary-password-0002", "db/deep/key": "canary-key-0003",
+	"token": "canary-token-0001", "db/password": "canary-passphrase-0002", "db/deep/key": "canary-key-0003",
 }
 
 func TestSuite(t *testing.T) {

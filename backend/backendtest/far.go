@@ -23,6 +23,7 @@ type Far struct {
 	asked  map[string]int
 	hung   map[string]chan struct{}
 	panics string
+	stall  chan struct{} // closed by Mend
 }
 
 var (
@@ -48,6 +49,43 @@ func (f *Far) Down(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.down = err
+}
+
+// Stall has everything wait for its deadline, until Mend.
+func (f *Far) Stall() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stall = make(chan struct{})
+}
+
+// Mend ends Down and Stall.
+func (f *Far) Mend() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.down = nil
+	if f.stall != nil {
+		close(f.stall)
+		f.stall = nil
+	}
+}
+
+// reach says why the source does not answer.
+func (f *Far) reach(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	down, stall := f.down, f.stall
+	f.mu.Unlock()
+	if stall == nil {
+		return down
+	}
+	select {
+	case <-stall:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("no answer: %w", ctx.Err())
+	}
 }
 
 // Show has a place list these items whatever the Memory has there.
@@ -88,11 +126,8 @@ func (f *Far) Listings(place string) int {
 
 // Get fetches a copy.
 func (f *Far) Get(ctx context.Context, key string) (*backend.Secret, error) {
-	f.mu.Lock()
-	down := f.down
-	f.mu.Unlock()
-	if down != nil {
-		return nil, down
+	if err := f.reach(ctx); err != nil {
+		return nil, err
 	}
 	return f.Memory.Get(ctx, key)
 }
@@ -109,12 +144,12 @@ func (f *Far) Entries(ctx context.Context, place string) ([]backend.Item, error)
 	if panics {
 		panic("canary-panic " + place)
 	}
-	f.mu.Lock()
-	down, shown := f.down, f.shown[place]
-	f.mu.Unlock()
-	if down != nil {
-		return nil, fmt.Errorf("listing %s: %w", place, down)
+	if err := f.reach(ctx); err != nil {
+		return nil, fmt.Errorf("listing %s: %w", place, err)
 	}
+	f.mu.Lock()
+	shown := f.shown[place]
+	f.mu.Unlock()
 	if shown != nil {
 		return shown, nil
 	}

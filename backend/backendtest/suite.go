@@ -34,6 +34,31 @@ type Fixture struct {
 	// Plain says that the backend's secrets are not encrypted: Corrupt and Locked
 	// are nil.
 	Plain bool
+
+	// What follows may be left out, and is not tested then.
+
+	// Denied opens a backend whose source is there and does not give out the key.
+	Denied func(t *testing.T) (backend.Backend, string)
+	// Server opens a backend on a way to its source that can be cut.
+	Server func(t *testing.T) Server
+	// Reopen opens the backend as the next process does, with what an earlier one
+	// has kept. It does not close what it has opened before.
+	Reopen func(t *testing.T, s backend.Slot) backend.Backend
+	// Place is one of a backend.Lister at which there are secrets.
+	Place string
+	// Tokens are credentials, which must not show in an error or in the log.
+	Tokens []string
+	// Log is what the backends have logged so far.
+	Log func() string
+}
+
+// A Server is a backend and the way to its source. Run closes Backend.
+type Server struct {
+	Backend backend.Backend
+	Key     string
+	// Cut makes the source unreachable at once; Stall lets it take requests and
+	// not answer; Mend ends either.
+	Cut, Stall, Mend func()
 }
 
 // hang is how long anything may take before the suite calls it stuck.
@@ -55,10 +80,19 @@ func Run(t *testing.T, fixture func(t *testing.T) Fixture) {
 		{"index", testIndex},
 		{"corrupt", testCorrupt},
 		{"locked", testLocked},
+		{"denied", testDenied},
+		{"deadline", testDeadline},
+		{"server gone and back", testOutage},
+		{"lock", testLock},
+		{"kept state", testKept},
+		{"places", testPlaces},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f := fixture(t)
-			t.Cleanup(func() { closeOnce(t, f.Backend) })
+			t.Cleanup(func() {
+				closeOnce(t, f.Backend)
+				silent(t, f)
+			})
 			if len(f.Secrets) < 2 || f.Missing == "" || !f.Plain && (f.Corrupt == nil || f.Locked == nil) {
 				t.Fatal("the fixture is incomplete")
 			}
@@ -274,9 +308,25 @@ func refused(t *testing.T, f Fixture, s *backend.Secret, err, want error) {
 		t.Errorf("got %v, want %v", err, want)
 		return
 	}
-	if Leaks(err.Error(), slices.Collect(maps.Values(f.Secrets))...) {
-		t.Error("the error quotes plaintext (not shown here)")
+	quotesNothing(t, f, err)
+}
+
+func quotesNothing(t *testing.T, f Fixture, err error) {
+	t.Helper()
+	if Leaks(err.Error(), f.sensitive()...) {
+		t.Error("the error quotes plaintext or a credential (not shown here)")
 	}
+}
+
+// silent wants nothing in the log that is not to be there.
+func silent(t *testing.T, f Fixture) {
+	if f.Log != nil && Leaks(f.Log(), f.sensitive()...) {
+		t.Error("the log shows plaintext or a credential (not shown here)")
+	}
+}
+
+func (f Fixture) sensitive() []string {
+	return append(slices.Collect(maps.Values(f.Secrets)), f.Tokens...)
 }
 
 // Leaks says whether text shows eight bytes or more of one of the plaintexts,

@@ -194,7 +194,7 @@ const byToken = "auth: {method: token, token: {ask: true}}"
 func asRoot() map[string]string { return map[string]string{"token": vaultd.Root} }
 
 var plaintexts = map[string]string{
-	"secret/suite#token": "canary-token-0001", "secret/suite#password": "canary-password-\"\\\n\u00e9\U0001F511-0002", "v1/suite#key": "canary-key-0003",
+	"secret/suite#token": "canary-token-0001", "secret/suite#password": "canary-passphrase-\"\\\n\u00e9\U0001F511-0002", "v1/suite#key": "canary-key-0003",
 }
 
 func TestSuite(t *testing.T) {
@@ -217,6 +217,29 @@ func TestSuite(t *testing.T) {
 			},
 			Locked: func(t *testing.T) (backend.Backend, string) {
 				return open(t, s.Address, byToken, map[string]string{"token": "hvs.not-a-token-of-this-server"}).Backend, "secret/suite#token"
+			},
+			Denied: func(t *testing.T) (backend.Backend, string) {
+				return open(t, s.Address, byToken, map[string]string{"token": s.Token(t, nil, "default")}).Backend, "secret/suite#token"
+			},
+			Server: func(t *testing.T) backendtest.Server {
+				way := vaultd.Through(t, s.Address)
+				return backendtest.Server{
+					Backend: open(t, way.Address, byToken, asRoot()).Backend, Key: "secret/suite#token",
+					Cut: way.Cut, Stall: func() { way.Stall(t) }, Mend: func() { way.Mend(t) },
+				}
+			},
+			Reopen: func(t *testing.T, slot backend.Slot) backend.Backend {
+				p := open(t, s.Address, byToken, asRoot())
+				p.Close()
+				p.cfg.Save, p.cfg.Saved = slot.Save, slot.Saved
+				p.start()
+				return p.Backend
+			},
+			Place: "secret", Tokens: []string{vaultd.Root},
+			Log: func() string {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				return p.log.String()
 			},
 		}
 	})
