@@ -79,10 +79,13 @@ func (f *FS) inspect(cancel <-chan struct{}, h *fuse.InHeader) (found, fuse.Stat
 	if err := f.cfg.Gate.Access(at.path, false, c, policy.WantRead); err != nil {
 		return at, status(err)
 	}
+	if at.info.Stale != nil {
+		return at, fuse.OK // which says why, and what is served
+	}
 	if at.infoErr == nil {
 		at.infoErr = at.info.Err
 	}
-	if at.infoErr == nil && at.info.Stale == nil {
+	if at.infoErr == nil {
 		at.infoErr = backendError(at)
 	}
 	return at, fuse.OK

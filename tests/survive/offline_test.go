@@ -28,13 +28,14 @@ func vaultMount(t *testing.T, s *vaultd.Server, address, more, policy string) *h
 	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", m.Root+"/host").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	m.WritePolicy(harness.Options{
-		Head: fmt.Sprintf("state: %s/state\nbackends:\n  vault: {type: vault, address: %q, auth: {method: token, token: {file: token}}, timeout: 2s%s}\n",
-			m.Root, address, more),
-		Policy: policy,
-	})
+	m.WritePolicy(harness.Options{Head: vaultHead(m, address, more), Policy: policy})
 	m.Mount()
 	return m
+}
+
+func vaultHead(m *harness.Mount, address, more string) string {
+	return fmt.Sprintf("state: %s/state\nbackends:\n  vault: {type: vault, address: %q, auth: {method: token, token: {file: token}}, timeout: 2s%s}\n",
+		m.Root, address, more)
 }
 
 // put writes a secret of the engine secret/.
@@ -125,6 +126,20 @@ func TestOffline(t *testing.T) {
 	remount(m)
 	if got, err := os.ReadFile(m.Path("db")); !errors.Is(err, unix.EHOSTUNREACH) {
 		t.Errorf("it is back from the dead: %q, %v", got, err)
+	}
+
+	way.Mend(t)
+	putSecret(t, s, "apps/db", "canary-new")
+	m.Must("refresh")
+	harness.Eventually(t, "there are copies", func() bool {
+		_, _ = os.ReadFile(m.Path("db")) // it may not be back yet
+		return copies(t, m, "canary") == 2
+	})
+	m.WritePolicy(harness.Options{Head: vaultHead(m, way.Address, ""), Policy: "secrets:\n  db: {backend: vault, path: secret/apps/db, field: value}\n"})
+	m.Must("reload")
+	harness.Eventually(t, "without offline: nothing is left", func() bool { return copies(t, m) == 0 })
+	if got := m.Read("db"); got != "canary-new" {
+		t.Errorf("got %q", got)
 	}
 }
 
