@@ -115,17 +115,21 @@ func (b *Backend) call(ctx context.Context, r request) (*answer, *session, error
 
 // denied is the error of a token that is good, and may not do this.
 func (b *Backend) denied(s *session, r request, err error) error {
-	b.mu.Lock()
-	policies := strings.Join(s.policies, ", ")
-	b.mu.Unlock()
-	if policies == "" {
-		policies = "that it has"
-	}
 	verb := "read"
 	if r.method != http.MethodGet {
 		verb = "update"
 	}
-	return backend.Alone(fmt.Errorf("the token is good, but no policy of it (%s) allows to %s %s: %w", policies, verb, r.path, errors.Unwrap(err)))
+	return backend.Alone(fmt.Errorf("the token is good, but no policy of it (%s) allows to %s %s: %w", b.policiesOf(s), verb, r.path, errors.Unwrap(err)))
+}
+
+// policiesOf names the policies of a token, as far as they are known.
+func (b *Backend) policiesOf(s *session) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(s.policies) == 0 {
+		return "of which none is known"
+	}
+	return strings.Join(s.policies, ", ")
 }
 
 // ended is why ctx has ended.

@@ -22,7 +22,8 @@ const (
 	// settle is how long changes are collected before anybody is told: up to twice
 	// as long, since all machines hear of one at the same moment.
 	settle = 500 * time.Millisecond
-	// deafFor is for how long a server is not asked again that tells nothing.
+	// deafFor is for how long, at least, a server is not asked again that tells
+	// nothing.
 	deafFor                    = time.Hour
 	minReconnect, maxReconnect = 5 * time.Second, 10 * time.Minute
 	pingEvery                  = 30 * time.Second
@@ -54,7 +55,7 @@ func (b *Backend) listen() {
 				pause = minReconnect
 			}
 			if errors.Is(err, errDeaf) {
-				wait = deafFor
+				wait = deafFor + rand.N(deafFor)
 			}
 		}
 		select {

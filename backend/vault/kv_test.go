@@ -55,7 +55,7 @@ func TestKV1(t *testing.T) {
 	}
 	p.fails("{path: deep/kv/data/x, field: a, version: 1}", backend.ErrUnsupported, "deep/kv/ is of KV version 1, which keeps no versions")
 	p.fails("{path: deep/kv/y, field: a}", backend.ErrNotFound, "there is nothing at this path")
-	p.fails("{path: nomount/y, field: a}", backend.ErrRejected, "no policy of it")
+	p.fails("{path: nomount/y, field: a}", backend.ErrRejected, "no engine is mounted there, or no policy of the token (root) allows anything at this path")
 	s.Do(t, "POST", "deep/kv/data/x", map[string]any{"a": "two"})
 	second := p.reads("{path: deep/kv/data/x, field: a}", "two")
 	p.next()

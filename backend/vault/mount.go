@@ -62,7 +62,10 @@ func (b *Backend) knownMount(path string) (found *mount) {
 // askMount asks the server, which answers whoever may do anything at path or below
 // the mount.
 func (b *Backend) askMount(ctx context.Context, path string) (*mount, error) {
-	a, _, err := b.call(ctx, request{method: http.MethodGet, path: "sys/internal/ui/mounts/" + path})
+	a, s, err := b.call(ctx, request{method: http.MethodGet, path: "sys/internal/ui/mounts/" + path})
+	if statusOf(err) == http.StatusForbidden { // it does not say which of the two
+		return nil, backend.Alone(fmt.Errorf("no engine is mounted there, or no policy of the token (%s) allows anything at this path: %w", b.policiesOf(s), backend.ErrRejected))
+	}
 	if err != nil {
 		return nil, err
 	}

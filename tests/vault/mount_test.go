@@ -86,7 +86,7 @@ func TestKV(t *testing.T) {
 		}
 	}
 	fails(t, m, "none", unix.ENOENT, "reading secret/none from "+s.Address+": there is nothing at this path")
-	fails(t, m, "denied", unix.EKEYREJECTED, "the token is good, but no policy of it (app, default) allows to read sys/")
+	fails(t, m, "denied", unix.EKEYREJECTED, "the token is good, but no policy of it (app, default) allows to read sys/policies/acl/app")
 	s.Do(t, "POST", "secret/data/db", map[string]any{"data": map[string]string{"USER": "app", "PASSWORD": "second"}})
 	harness.Eventually(t, "the new version is served", func() bool { return m.Read("password") == "second" })
 	if got := m.Read("pinned"); got != "first" {
