@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/hashicorp/vault/api"
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/sdkerr"
 
@@ -35,6 +36,8 @@ func refusal(k keys.MasterKey, err error) error {
 		return helper.Refuse(backend.ErrUnavailable, "%s: the server cannot answer now: %s", k, told)
 	case code != "":
 		return helper.Refuse(backend.ErrRejected, "%s: the server refused: %s", k, told)
+	case loginRefused(err):
+		return helper.Refuse(backend.ErrRejected, "%s: the login server refused the credentials", k)
 	case lacksCredentials(err):
 		return helper.Refuse(backend.ErrLocked, "%s: no usable credentials, in the backend's settings or in the environment of secretfs mount", k)
 	case status >= 400:
@@ -76,6 +79,12 @@ func answerOf(err error) (status int, code string) {
 		return huawei.StatusCode, huawei.ErrorCode
 	}
 	return status, ""
+}
+
+// loginRefused says that Microsoft's login server has answered, and gave no token.
+func loginRefused(err error) bool {
+	failed, ok := errors.AsType[*azidentity.AuthenticationFailedError](err)
+	return ok && failed.RawResponse != nil && failed.RawResponse.StatusCode < 500
 }
 
 // lacksCredentials knows the phrases of AWS, Google and Azure, which have no
