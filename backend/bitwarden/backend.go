@@ -26,6 +26,7 @@ type Backend struct {
 	purse  *purse
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
+	tasks  sync.WaitGroup
 	// turn is held by whoever uses the session.
 	turn    chan struct{}
 	session *session
@@ -42,6 +43,7 @@ type Backend struct {
 	again  time.Time // after a failure, when it is worth trying again
 	polls  bool
 	noted  map[string]bool // what was told once
+	failed map[string]failure
 
 	vaultMu sync.RWMutex // guards what follows; held while an item is opened
 	vault   *vault.Vault
@@ -69,7 +71,7 @@ func Open(config any, env backend.Env) (backend.Backend, error) {
 // New makes a Backend. It reaches out to nobody: the first request does.
 func New(cfg Settings, env backend.Env) (*Backend, error) {
 	b := &Backend{
-		cfg: cfg, env: env, log: env.Log, purse: newPurse(&env), turn: make(chan struct{}, 1), noted: map[string]bool{},
+		cfg: cfg, env: env, log: env.Log, purse: newPurse(&env), turn: make(chan struct{}, 1), noted: map[string]bool{}, failed: map[string]failure{},
 		came: make(chan struct{}), saved: backend.Legacy{Rest: env.State.Saved.Rest},
 	}
 	if b.log == nil {
@@ -110,14 +112,23 @@ func (b *Backend) header(ctx context.Context) (http.Header, error) {
 	return h, nil
 }
 
+// A failure is why a version of a secret could not be opened.
+type failure struct {
+	version backend.Version
+	err     error
+}
+
 var errLocked = fmt.Errorf("the vault is locked: %w", backend.ErrLocked)
 
 var errClosed = fmt.Errorf("the backend is closed: %w", backend.ErrUnavailable)
 
 // Close ends what is under way and wipes keys and tokens.
 func (b *Backend) Close() error {
+	b.mu.Lock() // no task begins after this
 	b.cancel()
-	b.turn <- struct{}{} // which comes: what has the turn ends with b.ctx
+	b.mu.Unlock()
+	b.tasks.Wait() // all of them end with b.ctx
+	b.turn <- struct{}{}
 	defer b.giveTurn()
 	b.wipe()
 	b.saved.Keys.Destroy()
@@ -158,10 +169,20 @@ func (b *Backend) Get(ctx context.Context, key string) (*backend.Secret, error) 
 		return nil, backend.Alone(err)
 	}
 	v, err := b.open(ctx, place, now)
+	b.note(key, version, err)
 	if err != nil {
 		return nil, err
 	}
 	return &backend.Secret{Value: v, Version: version, Stale: stale}, nil
+}
+
+// note remembers, for Stat, how opening a secret ended.
+func (b *Backend) note(key string, version backend.Version, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.failed[key] = (failure{version, err}); err == nil {
+		delete(b.failed, key)
+	}
 }
 
 func (b *Backend) open(ctx context.Context, place *vault.Place, now time.Time) (*secret.Value, error) {
@@ -224,6 +245,11 @@ func (b *Backend) Stat(_ context.Context, key string) (backend.Info, error) {
 	defer place.Destroy()
 	if unknown.Version, err = place.Version(time.Now()); err != nil {
 		unknown.Err = backend.Alone(err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if f := b.failed[key]; f.err != nil && f.version == unknown.Version {
+		unknown.Err = f.err
 	}
 	return unknown, nil
 }

@@ -147,8 +147,11 @@ type copyHead struct {
 	MAC      []byte    `json:",omitempty"` // over the rest of the head and the answer
 }
 
-// writeCopy makes a copy of a vault that nobody can change unnoticed.
-func writeCopy(head copyHead, raw []byte, user *enc.Key) ([]byte, error) {
+// maxHead is the length of a head as it is written, or a little more.
+const maxHead = 256
+
+// appendCopy appends a copy of a vault that nobody can change unnoticed.
+func appendCopy(b []byte, head copyHead, raw []byte, user *enc.Key) ([]byte, error) {
 	mac, err := head.mac(raw, user)
 	if err != nil {
 		return nil, err
@@ -158,7 +161,6 @@ func writeCopy(head copyHead, raw []byte, user *enc.Key) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, 0, len(line)+1+len(raw))
 	return append(append(append(b, line...), '\n'), raw...), nil
 }
 
@@ -176,7 +178,7 @@ func (h copyHead) mac(raw []byte, user *enc.Key) ([]byte, error) {
 	return key.MAC(text, []byte{'\n'}, raw), nil
 }
 
-// readCopy reads what writeCopy made; raw shares its memory.
+// readCopy reads what appendCopy made; raw shares its memory.
 func readCopy(b []byte, mark string, user *enc.Key) (head copyHead, raw []byte, err error) {
 	line, raw, ok := bytes.Cut(b, []byte{'\n'})
 	if !ok || json.Unmarshal(line, &head) != nil {

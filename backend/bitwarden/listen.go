@@ -50,7 +50,7 @@ func (b *Backend) listenOnce() error {
 	}
 	defer token.Destroy()
 	changed := make(chan struct{}, 1)
-	go b.react(ctx, changed)
+	b.tasks.Go(func() { b.react(ctx, changed) })
 	ask := func() {
 		select {
 		case changed <- struct{}{}:
@@ -116,6 +116,6 @@ func (b *Backend) loggedOut(ctx context.Context) {
 	if text, err := b.session.keep(); err == nil {
 		b.store(sessionFile, text)
 	}
-	b.saveState(nil)
-	go b.tell()
+	b.dropState()
+	b.tell()
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/secretfs/secretfs/backend"
 )
 
-// Lock forgets keys, tokens and names. The copy in the state directory, which is
-// ciphertext, stays.
+// Lock forgets keys, tokens and names. What stays, here and in the state
+// directory, the master password has to open first.
 func (b *Backend) Lock(ctx context.Context) error {
 	b.mu.Lock()
 	if b.flight != nil {
@@ -22,8 +22,13 @@ func (b *Backend) Lock(ctx context.Context) error {
 	}
 	defer b.giveTurn()
 	b.restoreSession()
+	if b.session.user != nil { // whoever has the password again need not log in
+		if sealed, err := b.session.seal(); err == nil {
+			b.session.sealed = sealed
+		}
+	}
 	b.wipe()
-	b.saveState(nil)
+	b.dropState()
 	return nil
 }
 

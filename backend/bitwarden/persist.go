@@ -140,19 +140,40 @@ func (b *Backend) openCopy(copied []byte, offline bool) {
 
 // save leaves session and vault to whoever comes after us. It is called with the
 // turn, after changes.
-func (b *Backend) save() {
-	b.saveSession()
-	b.saveVault()
-}
+func (b *Backend) save() { b.saveBoth(true) }
 
-func (b *Backend) saveSession() {
+// saveSession does where only the session has changed.
+func (b *Backend) saveSession() { b.saveBoth(false) }
+
+// saveBoth writes the session and, to the disk only if it has changed, the copy of
+// the vault. That is many megabytes: both go into one piece of memory.
+func (b *Backend) saveBoth(changed bool) {
 	text, err := b.session.keep()
 	if err != nil {
 		b.log.Warn("keeping the session", "error", err)
 		return
 	}
-	b.store(sessionFile, text)
-	b.saveState(text)
+	packed, synced := b.pack(text)
+	session, copied, _ := unpack(packed)
+	b.store(sessionFile, session)
+	if changed && len(copied) > 0 {
+		b.store(vaultFile, copied)
+		b.copied = synced
+	}
+	if save := b.env.State.Save; save != nil {
+		var keys *secret.Value
+		if b.session.user != nil {
+			keys = b.session.user.Encoded().Share()
+		}
+		save(backend.Legacy{Keys: keys, Rest: packed})
+	}
+}
+
+// dropState leaves nothing to the next worker.
+func (b *Backend) dropState() {
+	if save := b.env.State.Save; save != nil {
+		save(backend.Legacy{})
+	}
 }
 
 func (b *Backend) store(name string, data []byte) {
@@ -164,52 +185,27 @@ func (b *Backend) store(name string, data []byte) {
 	}
 }
 
-// saveVault writes the copy in the state directory.
-func (b *Backend) saveVault() {
-	copied, head := b.copyVault()
-	if copied == nil {
-		return
-	}
-	b.store(vaultFile, copied)
-	b.copied = head.Synced
-}
-
-func (b *Backend) copyVault() ([]byte, copyHead) {
+// pack puts a session and a copy of the vault, if there is one, behind the length
+// of the session.
+func (b *Backend) pack(session []byte) (packed []byte, synced time.Time) {
 	b.vaultMu.RLock()
 	defer b.vaultMu.RUnlock()
-	if b.vault == nil || b.session.user == nil {
-		return nil, copyHead{}
+	there := b.vault != nil && b.session.user != nil
+	n := 4 + len(session)
+	if there {
+		n += maxHead + len(b.vault.Raw())
 	}
-	copied, err := writeCopy(b.head, b.vault.Raw(), b.session.user)
+	packed = binary.BigEndian.AppendUint32(make([]byte, 0, n), uint32(len(session)))
+	packed = append(packed, session...)
+	if !there {
+		return packed, synced
+	}
+	whole, err := appendCopy(packed, b.head, b.vault.Raw(), b.session.user)
 	if err != nil {
 		b.log.Warn("copying the vault", "error", err)
+		return packed, synced
 	}
-	return copied, b.head
-}
-
-// saveState leaves the account's key and all else to the next worker; nothing
-// where session is nil.
-func (b *Backend) saveState(session []byte) {
-	save := b.env.State.Save
-	switch {
-	case save == nil:
-	case session == nil:
-		save(backend.Legacy{})
-	default:
-		var keys *secret.Value
-		if b.session.user != nil {
-			keys = b.session.user.Encoded().Share()
-		}
-		copied, _ := b.copyVault()
-		save(backend.Legacy{Keys: keys, Rest: pack(session, copied)})
-	}
-}
-
-// pack puts two texts into one.
-func pack(session, copied []byte) []byte {
-	b := make([]byte, 4, 4+len(session)+len(copied))
-	binary.BigEndian.PutUint32(b, uint32(len(session)))
-	return append(append(b, session...), copied...)
+	return whole, b.head.Synced
 }
 
 func unpack(b []byte) (session, copied []byte, ok bool) {

@@ -43,7 +43,7 @@ type session struct {
 func (s *session) forget() {
 	s.tokens.Destroy()
 	s.user.Destroy()
-	s.tokens, s.user = api.Tokens{Account: s.tokens.Account}, nil
+	s.tokens, s.user = api.Tokens{Account: s.tokens.Account, Expires: s.tokens.Expires}, nil
 }
 
 // expire drops the access token.

@@ -329,6 +329,7 @@ func TestLock(t *testing.T) {
 		t.Error(err)
 	}
 	want(t, b, "item:db", plain)
+	w.logins(1)
 }
 
 func TestFaults(t *testing.T) {

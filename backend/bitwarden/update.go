@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"time"
 
 	"github.com/secretfs/secretfs/backend"
@@ -26,6 +27,10 @@ const (
 	// missAfter is how old an answer must be before the server is asked for the
 	// sake of an item that is not in it.
 	missAfter = 30 * time.Second
+
+	// tidyAfter is how large a vault must be in bytes for what reading it has left
+	// behind to be given back at once.
+	tidyAfter = 1 << 20
 
 	minPause, maxPause = 5 * time.Second, 5 * time.Minute
 )
@@ -139,11 +144,11 @@ func (b *Backend) update(anyway bool) (*flight, error) {
 	ctx, cancel := context.WithTimeout(b.ctx, updateTime)
 	f := &flight{done: make(chan struct{}), cancel: cancel}
 	b.flight = f
-	go b.fly(ctx, f, anyway)
+	b.tasks.Go(func() { b.fly(ctx, f, anyway) })
 	if !b.polls {
 		b.polls = true
-		go b.poll()
-		go b.listen()
+		b.tasks.Go(b.poll)
+		b.tasks.Go(b.listen)
 	}
 	return f, nil
 }
@@ -268,7 +273,7 @@ func (b *Backend) synchronise(ctx context.Context, anyway bool) error {
 	}
 	if !anyway && b.unchanged(revision) {
 		if age(b.copied) > copyAgain {
-			b.saveVault()
+			b.save()
 		}
 		return nil
 	}
@@ -284,6 +289,9 @@ func (b *Backend) synchronise(ctx context.Context, anyway bool) error {
 	}
 	b.accept(v, copyHead{Mark: b.cfg.mark(), Revision: revision, Synced: time.Now()}, false)
 	b.save()
+	if len(raw) > tidyAfter {
+		debug.FreeOSMemory()
+	}
 	return nil
 }
 

@@ -3,10 +3,13 @@ package kernel
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -33,16 +36,32 @@ const (
 	bwPassword = "correct horse battery staple"
 )
 
-var orgKey = []byte(strings.Repeat("organization key", 4))
+var (
+	orgKey  = []byte(strings.Repeat("organization key", 4))
+	userKey = []byte(strings.Repeat("key of a account", 4))
+)
 
 func newLocker(t *testing.T, p kdf.Params) *locker {
 	t.Helper()
-	l := &locker{t: t, server: bwserver.New(t), data: t.TempDir()}
-	l.account = l.server.Register(t, bwEmail, bwPassword, p)
+	l := emptyLocker(t, p)
 	l.org, l.col = l.server.Found(t, l.account, "Example Inc", "Servers", orgKey)
 	l.bw("", "config", "server", l.server.URL)
 	l.session = l.bw("", "login", bwEmail, bwPassword, "--raw")
 	return l
+}
+
+// emptyLocker has no client.
+func emptyLocker(t *testing.T, p kdf.Params) *locker {
+	t.Helper()
+	l := &locker{t: t, server: bwserver.New(t), data: t.TempDir()}
+	l.account = l.server.RegisterWith(t, bwEmail, bwPassword, p, userKey)
+	return l
+}
+
+// put stores a login as a client has encrypted it.
+func (l *locker) put(name, password string) (id string) {
+	seal := func(s string) string { return bwserver.Seal(l.t, userKey, []byte(s)) }
+	return l.server.Add(l.account, map[string]any{"type": 1, "name": seal(name), "login": map[string]any{"password": seal(password)}})
 }
 
 // bw has Bitwarden's client do something, and gives what it prints.
@@ -187,4 +206,121 @@ func (l *locker) refuses(name string, errno error, text string) {
 	l.t.Helper()
 	m := manager{Mount: l.Mount, t: l.t}
 	m.refuses(name, errno, text)
+}
+
+// Neither a worker's death nor a new mount costs a login, and without its server
+// each serves what there was.
+func TestBitwardenGoesOn(t *testing.T) {
+	l := emptyLocker(t, kdf.Params{Type: kdf.Argon2id, Iterations: 2, Memory: 64, Parallelism: 2})
+	id := l.put("db", "value-of-the-database")
+	l.mount("secrets:\n  db: {backend: bw}\n")
+	read := func() {
+		t.Helper()
+		if got := l.Read("db"); got != "value-of-the-database" {
+			t.Errorf("got %q", got)
+		}
+	}
+	read()
+	l.KillWorker()
+	read()
+	harness.Eventually(t, "a copy on the disk", func() bool {
+		files, _ := os.ReadDir(l.Root + "/state/bw")
+		return len(files) == 2
+	})
+	l.server.Stop()
+	l.KillWorker()
+	read()
+	l.Unmount()
+	l.Mount.Mount()
+	read()
+	l.Unmount()
+	l.server.Restart(t)
+	l.Mount.Mount()
+	read()
+	if n := l.server.Logins(); n != 1 {
+		t.Errorf("%d logins", n)
+	}
+	out, err := exec.Command("grep", "-rlaE", "--exclude-dir=mnt", "value-of-the-database|eyJhbGciOi", l.Root).Output()
+	if len(out) > 0 || err == nil {
+		t.Errorf("plaintext or a token in %s", out)
+	}
+
+	harness.Eventually(t, "a listener", func() bool { return l.server.Listeners() == 1 })
+	l.server.Edit(t, l.account, id, func(c map[string]any) {
+		c["login"].(map[string]any)["password"] = bwserver.Seal(t, userKey, []byte("pushed"))
+	})
+	harness.Eventually(t, "the new value", func() bool { return l.Read("db") == "pushed" })
+}
+
+// Each cause has an errno and a sentence, and mending it is enough.
+func TestBitwardenFaults(t *testing.T) {
+	l := emptyLocker(t, kdf.Params{Type: kdf.PBKDF2, Iterations: 600000})
+	l.put("db", "value-of-the-database")
+	l.put("twice", "1")
+	l.put("Twice", "2")
+	damaged := l.put("damaged", "x")
+	l.server.Edit(t, l.account, damaged, func(c map[string]any) {
+		c["login"].(map[string]any)["password"] = bwserver.Seal(t, orgKey, []byte("x"))
+	})
+	l.mount("secrets:\n  db: {backend: bw}\n  TWICE: {backend: bw}\n  damaged: {backend: bw}\n  absent: {backend: bw}\n  field: {backend: bw, item: db, field: nope}\n")
+	l.credentials("wrong")
+	l.refuses("db", unix.EKEYREJECTED, "the master password does not open the account's key")
+	l.credentials(bwPassword)
+	if got := l.Read("db"); got != "value-of-the-database" {
+		t.Errorf("got %q", got)
+	}
+	l.refuses("TWICE", unix.EOPNOTSUPP, "2 items are called")
+	l.refuses("damaged", unix.EBADMSG, "MAC does not fit")
+	l.refuses("field", unix.ENOENT, "no field \"nope\"; it has password")
+	if _, err := os.ReadFile(l.Path("absent")); !errors.Is(err, unix.ENOENT) {
+		t.Error(err)
+	}
+	l.Must("lock", "bw")
+	l.refuses("db", unix.ENOKEY, "secretfs unlock bw")
+	l.Must("unlock", "bw")
+	if got := l.Read("db"); got != "value-of-the-database" {
+		t.Errorf("got %q", got)
+	}
+	run(t, "", harness.Program(t), "check", "--policy", l.Policy) // asks no server
+}
+
+// A vault of 5,000 items is read at once, and is not much memory.
+func TestBitwardenLarge(t *testing.T) {
+	l := emptyLocker(t, kdf.Params{Type: kdf.PBKDF2, Iterations: 5000})
+	seal := func(key []byte, s string) string { return bwserver.Seal(t, key, []byte(s)) }
+	for i := range 5000 {
+		key := []byte(strings.Repeat(fmt.Sprintf("%08d", i), 8))
+		l.server.Add(l.account, map[string]any{
+			"type": 1, "name": seal(key, fmt.Sprint("item ", i)), "key": seal(userKey, string(key)), "notes": seal(key, strings.Repeat("notes ", 50)),
+			"login": map[string]any{
+				"username": seal(key, "someone@example.test"), "password": seal(key, fmt.Sprint("password-", i)),
+				"uris": []any{map[string]any{"uri": seal(key, "https://example.test/login"), "match": nil}},
+			},
+		})
+	}
+	l.mount("secrets:\n  one: {backend: bw, item: item 1234}\n  two: {backend: bw, item: item 4321}\ndirectories:\n  all: {backend: bw}\n")
+	began := time.Now()
+	if got := l.Read("one"); got != "password-1234" {
+		t.Errorf("got %q", got)
+	}
+	first := time.Since(began)
+	if first > 1500*time.Millisecond {
+		t.Errorf("the first read took %v", first)
+	}
+	began = time.Now()
+	if got := l.Read("two"); got != "password-4321" {
+		t.Errorf("got %q", got)
+	}
+	second := time.Since(began)
+	began = time.Now()
+	entries, err := os.ReadDir(l.Path("all/items"))
+	if err != nil || len(entries) != 5000 {
+		t.Errorf("%d entries, %v", len(entries), err)
+	}
+	listed := time.Since(began)
+	rss := resident(t, l.Status().WorkerPID)
+	t.Logf("first read %v, second %v, listing %v, worker %d KiB", first, second, listed, rss)
+	if rss > 64<<10 {
+		t.Errorf("the worker has %d KiB in memory", rss)
+	}
 }

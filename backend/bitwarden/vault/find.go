@@ -21,9 +21,9 @@ func (v *Vault) find(r *Ref) (it *item, notice string, err error) {
 		return it, "", v.usable(it)
 	}
 	found := v.matching(r, func(name []byte) bool { return bytes.EqualFold(name, []byte(r.Item)) })
-	if len(found) > 1 { // the one that is written the same, if others differ in case
+	if len(found) > 1 { // those that are written the same, if others differ in case
 		exact := slices.DeleteFunc(slices.Clone(found), func(it *item) bool { return string(v.clear(it.name)) != r.Item })
-		if len(exact) == 1 {
+		if len(exact) > 0 {
 			found = exact
 		}
 	}
