@@ -118,3 +118,53 @@ func TestLoginIsLeftAlone(t *testing.T) {
 type transport func(r *http.Request) *http.Response
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r), nil }
+
+// TestSlowServerAtTheEnd: while a reader waits for another lease in the place of one
+// that has ended, nothing runs in circles. In simulated time that would be for ever.
+func TestSlowServerAtTheEnd(t *testing.T) {
+	settings := decode(t, "{address: 'https://v.example', auth: {method: userpass, username: app, password: {ask: true}}}")
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		answer := func(r *http.Request, status int, body string) *http.Response {
+			return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}
+		}
+		b, err := vault.New(vault.Config{
+			Settings: settings, Timeout: time.Minute,
+			Transport: transport(func(r *http.Request) *http.Response {
+				since := time.Since(start)
+				switch path := strings.TrimPrefix(r.URL.Path, "/v1/"); {
+				case strings.HasPrefix(path, "auth/"):
+					return answer(r, http.StatusOK, `{"auth":{"client_token":"hvs.memory","accessor":"a"}}`)
+				case strings.HasPrefix(path, "sys/"):
+					return answer(r, http.StatusOK, `{"data":{"path":"db/","type":"database"}}`)
+				case since >= 10*time.Second:
+					time.Sleep(5 * time.Second)
+				case since > 0:
+					return answer(r, http.StatusInternalServerError, `{"errors":["no"]}`)
+				}
+				return answer(r, http.StatusOK, fmt.Sprintf(`{"lease_id":"%s/%d","lease_duration":10,"data":{"username":"u"}}`, r.URL.Path, since))
+			}),
+			Credential: func(context.Context, credential.Source) (*secret.Value, error) { return secret.From([]byte("pw")) },
+		})
+		must(t, err)
+		defer b.Close()
+		read := func(i int) {
+			s, err := b.Get(t.Context(), fmt.Sprintf("db/creds/%d#username", i))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			s.Value.Destroy()
+		}
+		const leases = 20
+		var wg sync.WaitGroup
+		for i := range leases {
+			read(i)
+			wg.Go(func() {
+				time.Sleep(10 * time.Second)
+				read(i)
+			})
+		}
+		wg.Wait()
+	})
+}

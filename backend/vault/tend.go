@@ -205,8 +205,11 @@ func (b *Backend) tendLease(request string, l *lease) {
 	select {
 	case l.turn <- struct{}{}:
 		defer func() { <-l.turn }()
-	default:
-		return // somebody is at it
+	default: // somebody is at it
+		b.mu.Lock()
+		l.Due = time.Now().Add(time.Second)
+		b.mu.Unlock()
+		return
 	}
 	ctx, cancel := b.within()
 	defer cancel()
