@@ -17,17 +17,18 @@ const (
 	dbPassword = "{path: database/creds/short, field: password}"
 )
 
-// account reads an account that the database gives out, which must work.
+// account reads an account that the database gives out, all of it at once, since it
+// may be replaced at any moment. It must work.
 func (p *place) account(db *vaultd.Postgres) (user string) {
 	p.t.Helper()
-	user, _, err := p.get(dbUser)
+	whole, _, err := p.get("{path: database/creds/short}")
 	must(p.t, err)
-	password, _, err := p.get(dbPassword)
-	must(p.t, err)
-	if got, err := db.Query(p.t, user, password, "select current_user"); err != nil || got != user {
-		p.t.Fatalf("the account %s does not work: %q, %v", user, got, err)
+	var a struct{ Username, Password string }
+	must(p.t, json.Unmarshal([]byte(whole), &a))
+	if got, err := db.Query(p.t, a.Username, a.Password, "select current_user"); err != nil || got != a.Username {
+		p.t.Fatalf("the account %s does not work: %q, %v", a.Username, got, err)
 	}
-	return user
+	return a.Username
 }
 
 // accounts counts the accounts that were given out and are still there.
@@ -64,16 +65,20 @@ func TestOneLeaseForAllFields(t *testing.T) {
 	}
 	wg.Wait()
 	user := p.account(db)
-	s1, err := p.Get(limited(t), key(t, "{path: database/creds/short}"))
+	p.reads(dbUser, user)
+	password, _, err := p.get(dbPassword)
 	must(t, err)
-	defer s1.Value.Destroy()
-	if !s1.Fleeting {
-		t.Error("what a lease gives may be kept over a reboot")
+	if _, err := db.Query(t, user, password, "select 1"); err != nil {
+		t.Errorf("user and password are of two leases: %v", err)
 	}
-	whole := s1.Value.Bytes()
-	var both struct{ Username, Password string }
-	if must(t, json.Unmarshal(whole, &both)); both.Username != user {
-		t.Error("the whole secret is of another lease")
+	if _, err := db.Query(t, user, "x", "select 1"); err == nil {
+		t.Fatal("the database takes any password")
+	}
+	only, err := p.Get(limited(t), key(t, dbPassword))
+	must(t, err)
+	defer only.Value.Destroy()
+	if !only.Fleeting {
+		t.Error("what a lease gives may be kept over a reboot")
 	}
 	if n := s.Requests(t, "database/creds/"); n != 1 {
 		t.Errorf("%d leases were asked for", n)
@@ -94,10 +99,10 @@ func TestOneLeaseForAllFields(t *testing.T) {
 func TestLeaseIsKeptUp(t *testing.T) {
 	t.Parallel()
 	s, db := vaultd.Start(t, ""), vaultd.StartPostgres(t)
-	s.Database(t, db, "short", "3s", "6s")
+	s.Database(t, db, "short", "6s", "12s")
 	p := open(t, s.Address, byToken, asRoot())
 	users := map[string]bool{}
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(300 * time.Millisecond) {
+	for end := time.Now().Add(18 * time.Second); time.Now().Before(end); time.Sleep(300 * time.Millisecond) {
 		users[p.account(db)] = true
 	}
 	if renewals, issued := s.Requests(t, "sys/leases/renew"), s.Requests(t, "database/creds/"); renewals < 2 || issued < 2 || issued > 5 || len(users) != issued {
@@ -156,10 +161,10 @@ func TestLeaseOfAnotherToken(t *testing.T) {
 	s, db := vaultd.Start(t, ""), vaultd.StartPostgres(t)
 	s.Database(t, db, "short", "1h", "2h")
 	s.Policy(t, "app", "database/creds/* read")
-	role := appRole(t, s, map[string]any{"token_ttl": "3s", "token_max_ttl": "3s"})
+	role := appRole(t, s, map[string]any{"token_ttl": "6s", "token_max_ttl": "6s"})
 	p := open(t, s.Address, "auth: {method: approle, role_id: "+role+", secret_id: {ask: true}}", map[string]string{"secret_id": secretID(t, s)})
 	users := map[string]bool{}
-	for end := time.Now().Add(7 * time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(14 * time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		users[p.account(db)] = true
 	}
 	if len(users) < 3 {
@@ -197,7 +202,7 @@ func TestPKI(t *testing.T) {
 	for _, lease := range []bool{false, true} {
 		role := fmt.Sprintf("lease-%v", lease)
 		s.Do(t, "POST", "pki/roles/"+role, map[string]any{
-			"allowed_domains": "example.org", "allow_subdomains": true, "key_type": "ec", "key_bits": 256, "ttl": "4s", "not_before_duration": "0s", "generate_lease": lease,
+			"allowed_domains": "example.org", "allow_subdomains": true, "key_type": "ec", "key_bits": 256, "ttl": "8s", "not_before_duration": "0s", "generate_lease": lease,
 		})
 		p := open(t, s.Address, byToken, asRoot())
 		entry := "{path: pki/issue/" + role + ", field: %s, data: {common_name: a.example.org}}"

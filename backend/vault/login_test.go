@@ -51,12 +51,12 @@ func TestTokenRenewal(t *testing.T) {
 	t.Parallel()
 	s := ready(t)
 	p := open(t, s.Address, byToken, map[string]string{
-		"token": s.Token(t, map[string]any{"ttl": "2s", "explicit_max_ttl": "5s"}, "app"),
+		"token": s.Token(t, map[string]any{"ttl": "4s", "explicit_max_ttl": "9s"}, "app"),
 	})
 	p.reads(theKey, theValue)
-	time.Sleep(3 * time.Second)
+	time.Sleep(5 * time.Second)
 	p.reads(theKey, theValue) // renewed
-	time.Sleep(3 * time.Second)
+	time.Sleep(5 * time.Second)
 	p.fails(theKey, backend.ErrExpired, "the token ran out at 2")
 	if n := s.Requests(t, "auth/token/renew-self"); n < 2 {
 		t.Errorf("renewed %d times", n)

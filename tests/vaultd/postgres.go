@@ -10,11 +10,13 @@ import (
 	"testing"
 )
 
-// A Postgres is a PostgreSQL server in which everybody on this machine may do all.
+// A Postgres is a PostgreSQL server. Its user postgres needs no password; all others do.
 type Postgres struct {
 	Address string // 127.0.0.1:PORT
 	bin     string
 }
+
+const access = "local all all trust\nhost all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
 
 // StartPostgres starts one, as the user postgres where we are root, and ends it with
 // the test.
@@ -34,6 +36,9 @@ func StartPostgres(t testing.TB) *Postgres {
 		t.Fatal(err)
 	}
 	p.do(t, "initdb", "-D", dir+"/data", "-A", "trust", "-U", "postgres", "--no-sync")
+	if err := os.WriteFile(dir+"/data/pg_hba.conf", []byte(access), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	_, port, _ := strings.Cut(p.Address, ":")
 	cmd := p.command("postgres", "-D", dir+"/data", "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-p", port, "-k", dir)
 	if err := cmd.Start(); err != nil {
