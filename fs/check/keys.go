@@ -36,6 +36,8 @@ func (r *Report) lookForKeys(ctx context.Context, p *policy.Policy, set *backend
 			closed[name+"\x00"+key] = err
 		case err != nil:
 			closed[name] = err
+		case dir && !info.Dir && !lists(ctx, b, key):
+			r.addPolicy(pos, "backend %s cannot tell what is in it, so that nothing of it can be shown as a directory: name its secrets", name)
 		case dir && !info.Dir:
 			r.addPolicy(pos, "key %q of backend %s is one value and cannot be a directory", backend.KeyText(key), name)
 		}
@@ -52,6 +54,12 @@ func (r *Report) lookForKeys(ctx context.Context, p *policy.Policy, set *backend
 		}
 	}
 	return closed
+}
+
+// lists says whether the backend is of a kind that can be listed.
+func lists(ctx context.Context, b *backend.Resolver, key string) bool {
+	_, err := b.List(ctx, key)
+	return !errors.Is(err, backend.ErrUnsupported)
 }
 
 // unusable says that what is encrypted is wrong, wherever it lies.

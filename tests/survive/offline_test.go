@@ -178,3 +178,36 @@ func TestRemoteDirectory(t *testing.T) {
 	m.Must("refresh")
 	list() // of what was known, though the server hangs
 }
+
+// TestRemoteDirectoryWithoutServer: until something is known of a directory, ls ends
+// with the reason, and others go on.
+func TestRemoteDirectoryWithoutServer(t *testing.T) {
+	harness.NeedRoot(t)
+	s := vaultd.Start(t, "")
+	way := vaultd.Through(t, s.Address)
+	putSecret(t, s, "apps/db", "canary-db")
+	way.Stall(t)
+	m := vaultMount(t, s, way.Address, "", "directories:\n  apps: {backend: vault, prefix: secret/apps, field: value}\n")
+	ls := func() error { _, err := os.ReadDir(m.Path("apps")); return err }
+	start := time.Now()
+	if err := ls(); !errors.Is(err, unix.ETIMEDOUT) {
+		t.Errorf("a server that hangs: %v", err)
+	}
+	if _, err := os.ReadFile(m.Path("apps/db")); !errors.Is(err, unix.ETIMEDOUT) {
+		t.Errorf("a server that hangs: %v", err)
+	}
+	if took := time.Since(start); took > 20*time.Second { // two seconds each
+		t.Errorf("that took %v", took)
+	}
+	if _, err := os.ReadDir(m.Dir); err != nil {
+		t.Error(err)
+	}
+	way.Cut()
+	harness.Eventually(t, "a server that is not there is said to be", func() bool { return errors.Is(ls(), unix.EHOSTUNREACH) })
+	way.Mend(t)
+	m.Must("refresh")
+	harness.Eventually(t, "it is back", func() bool { return ls() == nil })
+	if got := m.Read("apps/db"); got != "canary-db" {
+		t.Errorf("got %q", got)
+	}
+}
