@@ -2,7 +2,6 @@ package bitwarden
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -34,16 +33,16 @@ type Backend struct {
 	saved   backend.Legacy // until the first use
 	copied  time.Time      // what the copy on the disk says of its age
 
-	mu     sync.Mutex // guards what follows
-	flight *flight    // the update that is under way, or nil
-	notice func()     // who wants to know of changes, or nil
-	tried  bool
-	err    error // of the last update
-	pause  time.Duration
-	again  time.Time // after a failure, when it is worth trying again
-	polls  bool
-	noted  map[string]bool // what was told once
-	failed map[string]failure
+	mu       sync.Mutex // guards what follows
+	flight   *flight    // the update that is under way, or nil
+	notice   func()     // who wants to know of changes, or nil
+	tried    bool
+	err      error // of the last update
+	pause    time.Duration
+	again    time.Time // after a failure, when it is worth trying again
+	polls    bool
+	noted    map[string]bool    // what was told once
+	outcomes map[string]outcome // by key
 
 	vaultMu sync.RWMutex // guards what follows; held while an item is opened
 	vault   *vault.Vault
@@ -71,7 +70,7 @@ func Open(config any, env backend.Env) (backend.Backend, error) {
 // New makes a Backend. It reaches out to nobody: the first request does.
 func New(cfg Settings, env backend.Env) (*Backend, error) {
 	b := &Backend{
-		cfg: cfg, env: env, log: env.Log, purse: newPurse(&env), turn: make(chan struct{}, 1), noted: map[string]bool{}, failed: map[string]failure{},
+		cfg: cfg, env: env, log: env.Log, purse: newPurse(&env), turn: make(chan struct{}, 1), noted: map[string]bool{}, outcomes: map[string]outcome{},
 		came: make(chan struct{}), saved: backend.Legacy{Rest: env.State.Saved.Rest},
 	}
 	if b.log == nil {
@@ -112,12 +111,6 @@ func (b *Backend) header(ctx context.Context) (http.Header, error) {
 	return h, nil
 }
 
-// A failure is why a version of a secret could not be opened.
-type failure struct {
-	version backend.Version
-	err     error
-}
-
 var errLocked = fmt.Errorf("the vault is locked: %w", backend.ErrLocked)
 
 var errClosed = fmt.Errorf("the backend is closed: %w", backend.ErrUnavailable)
@@ -146,139 +139,6 @@ func (b *Backend) wipe() {
 		b.vault.Destroy()
 		b.vault, b.came = nil, make(chan struct{})
 	}
-}
-
-// Get opens the field that key names.
-func (b *Backend) Get(ctx context.Context, key string) (*backend.Secret, error) {
-	stale, err := b.current(ctx, b.env.Timings.Of(key).MaxStale)
-	if err != nil {
-		return nil, err
-	}
-	place, err := b.look(key)
-	if errors.Is(err, backend.ErrNotFound) && stale == nil && b.lookAgain(ctx) {
-		place, err = b.look(key)
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer place.Destroy()
-	b.tellOnce(key, place.Notice)
-	now := time.Now()
-	version, err := place.Version(now)
-	if err != nil {
-		return nil, backend.Alone(err)
-	}
-	v, err := b.open(ctx, place, now)
-	b.note(key, version, err)
-	if err != nil {
-		return nil, err
-	}
-	return &backend.Secret{Value: v, Version: version, Stale: stale}, nil
-}
-
-// note remembers, for Stat, how opening a secret ended.
-func (b *Backend) note(key string, version backend.Version, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.failed[key] = (failure{version, err}); err == nil {
-		delete(b.failed, key)
-	}
-}
-
-func (b *Backend) open(ctx context.Context, place *vault.Place, now time.Time) (*secret.Value, error) {
-	if place.Attachment != "" {
-		return b.attachment(ctx, place)
-	}
-	v, err := place.Open(now)
-	if err != nil {
-		return nil, backend.Alone(err)
-	}
-	return v, nil
-}
-
-// look finds the place of key in the vault that is there.
-func (b *Backend) look(key string) (*vault.Place, error) {
-	b.vaultMu.RLock()
-	defer b.vaultMu.RUnlock()
-	if b.vault == nil {
-		return nil, errLocked
-	}
-	place, err := b.vault.LookKey(key)
-	if err != nil {
-		return nil, backend.Alone(err)
-	}
-	return place, nil
-}
-
-// tellOnce puts something about a key into the log, once.
-func (b *Backend) tellOnce(key, what string) {
-	if what == "" {
-		return
-	}
-	b.mu.Lock()
-	told := b.noted[key]
-	b.noted[key] = true
-	b.mu.Unlock()
-	if !told {
-		b.log.Warn(what, "key", key)
-	}
-}
-
-// Stat tells the version of what key names; its size shows when it is opened.
-func (b *Backend) Stat(_ context.Context, key string) (backend.Info, error) {
-	unknown := backend.Info{Size: backend.SizeUnknown}
-	b.vaultMu.RLock()
-	defer b.vaultMu.RUnlock()
-	if b.vault == nil {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		unknown.Err = b.err
-		return unknown, nil
-	}
-	if key == "" {
-		return backend.Info{Size: backend.SizeUnknown, Dir: true}, nil
-	}
-	place, err := b.vault.LookKey(key)
-	if err != nil {
-		return backend.Info{}, backend.Alone(err)
-	}
-	defer place.Destroy()
-	if unknown.Version, err = place.Version(time.Now()); err != nil {
-		unknown.Err = backend.Alone(err)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if f := b.failed[key]; f.err != nil && f.version == unknown.Version {
-		unknown.Err = f.err
-	}
-	return unknown, nil
-}
-
-// List gives the keys of all items at the top; there is nothing below. People are
-// shown Entries.
-func (b *Backend) List(_ context.Context, key string) ([]backend.Entry, error) {
-	b.vaultMu.RLock()
-	defer b.vaultMu.RUnlock()
-	switch {
-	case b.vault == nil:
-		return nil, errLocked
-	case key != "":
-		return nil, fmt.Errorf("there is no directory %q: %w", key, backend.ErrNotFound)
-	}
-	return b.vault.Keys(), nil
-}
-
-// Entries lists folders, collections, and items.
-func (b *Backend) Entries(ctx context.Context, place string) ([]backend.Item, error) {
-	if _, err := b.current(ctx, b.env.Timings.Default.MaxStale); err != nil {
-		return nil, err
-	}
-	b.vaultMu.RLock()
-	defer b.vaultMu.RUnlock()
-	if b.vault == nil {
-		return nil, errLocked
-	}
-	return b.vault.Entries(place)
 }
 
 // Notify has changed called after each change of the vault. Call it before the

@@ -47,6 +47,9 @@ func TestLoginByKey(t *testing.T) {
 		want(t, b, "item:db", "hunter2hunter2")
 	}
 	want(t, b, "item:DB?field=username", "user of db")
+	if info, err := b.Stat(t.Context(), "item:db"); err != nil || info.Size != int64(len("hunter2hunter2")) {
+		t.Errorf("%+v, %v", info, err)
+	}
 	if n := w.server.Logins(); n != 1 {
 		t.Errorf("%d logins", n)
 	}

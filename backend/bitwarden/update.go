@@ -5,32 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"time"
 
 	"github.com/secretfs/secretfs/backend"
-	"github.com/secretfs/secretfs/backend/bitwarden/api"
-	"github.com/secretfs/secretfs/backend/bitwarden/vault"
 )
 
 const (
 	// updateTime bounds one update: a login, a derivation of keys that takes
 	// its time, and a large vault.
 	updateTime = 3 * time.Minute
-	// syncTime is for fetching a vault.
-	syncTime = 2 * time.Minute
-	// callTime is for one call besides, at least.
-	callTime = 10 * time.Second
 	// patience is how long an update may delay those who can be served
 	// without it.
 	patience = 2 * time.Second
 	// missAfter is how old an answer must be before the server is asked for the
 	// sake of an item that is not in it.
 	missAfter = 30 * time.Second
-
-	// tidyAfter is how large a vault must be in bytes for what reading it has left
-	// behind to be given back at once.
-	tidyAfter = 1 << 20
 
 	minPause, maxPause = 5 * time.Second, 5 * time.Minute
 )
@@ -185,38 +174,6 @@ func (b *Backend) fly(ctx context.Context, f *flight, anyway bool) {
 	}
 }
 
-// poll updates when the time has come although nobody reads, so that changes are
-// noticed. Machines that started together do not ask together.
-func (b *Backend) poll() {
-	for {
-		wait := b.nextPoll()
-		select {
-		case <-b.ctx.Done():
-			return
-		case <-time.After(wait):
-		}
-		if b.ttl() == 0 || !b.hasVault() || b.fresh() {
-			continue
-		}
-		if f, _ := b.update(false); f != nil {
-			<-f.done
-		}
-	}
-}
-
-func (b *Backend) nextPoll() time.Duration {
-	b.vaultMu.RLock()
-	left := b.ttl() - age(b.head.Synced)
-	b.vaultMu.RUnlock()
-	b.mu.Lock()
-	if b.err != nil {
-		left = time.Until(b.again)
-	}
-	b.mu.Unlock()
-	left = max(left, time.Second)
-	return left + rand.N(left/10+1)
-}
-
 // Refresh asks the server now, whatever went wrong before.
 func (b *Backend) Refresh(ctx context.Context) error {
 	b.purse.forgive()
@@ -256,91 +213,4 @@ func (b *Backend) lookAgain(ctx context.Context) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// synchronise brings the vault up to date. It is called with the turn.
-func (b *Backend) synchronise(ctx context.Context, anyway bool) error {
-	b.restoreSession()
-	if err := b.unlockCopy(ctx); err != nil {
-		return err
-	}
-	revision, err := b.revision(ctx)
-	if err != nil {
-		return err
-	}
-	if err := b.session.unlock(ctx); err != nil {
-		return err
-	}
-	if !anyway && b.unchanged(revision) {
-		if age(b.copied) > copyAgain {
-			b.save()
-		}
-		return nil
-	}
-	syncCtx, cancel := context.WithTimeout(ctx, syncTime)
-	defer cancel()
-	raw, err := b.client.Sync(syncCtx, b.session.tokens.Access)
-	if err != nil {
-		return fmt.Errorf("fetching the vault: %w", err)
-	}
-	v, err := vault.Open(raw, b.session.user)
-	if err != nil {
-		return fmt.Errorf("reading the vault: %w", err)
-	}
-	b.accept(v, copyHead{Mark: b.cfg.mark(), Revision: revision, Synced: time.Now()}, false)
-	b.save()
-	if len(raw) > tidyAfter {
-		debug.FreeOSMemory()
-	}
-	return nil
-}
-
-// revision asks when the vault last changed. A token that is not taken any more
-// is replaced, once.
-func (b *Backend) revision(ctx context.Context) (int64, error) {
-	for again := range 2 {
-		before := b.session.tokens.Access
-		token, err := b.session.access(ctx)
-		if err != nil {
-			return 0, err
-		}
-		if token != before {
-			b.saveSession()
-		}
-		revision, err := b.client.Revision(ctx, token)
-		if e := api.AsError(err); e != nil && e.Status == 401 && again == 0 {
-			b.session.expire()
-			continue
-		}
-		if err != nil {
-			return 0, fmt.Errorf("asking whether the vault has changed: %w", err)
-		}
-		return revision, nil
-	}
-	return 0, fmt.Errorf("asking whether the vault has changed: the server takes no token: %w", backend.ErrRejected)
-}
-
-// unchanged notes that the vault that is there is the newest, if it is.
-func (b *Backend) unchanged(revision int64) bool {
-	b.vaultMu.Lock()
-	defer b.vaultMu.Unlock()
-	if b.vault == nil || b.head.Revision != revision {
-		return false
-	}
-	b.head.Synced, b.offline = time.Now(), false
-	return true
-}
-
-// accept puts v in the place of the vault that was there.
-func (b *Backend) accept(v *vault.Vault, head copyHead, offline bool) {
-	b.vaultMu.Lock()
-	old := b.vault
-	b.vault, b.head, b.offline = v, head, offline
-	if old == nil {
-		close(b.came)
-	}
-	b.vaultMu.Unlock()
-	old.Destroy()
-	b.log.Info("the vault is there", "items", v.Len(), "offline", offline)
-	b.tell()
 }

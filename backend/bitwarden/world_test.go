@@ -193,6 +193,8 @@ func (w *world) login(key []byte, name string, more map[string]string) map[strin
 	return map[string]any{"type": 1, "name": seal(name), "notes": nil, "login": l, "fields": nil, "folderId": nil, "organizationId": nil, "key": nil}
 }
 
+func (w *world) seal(s string) string { return bwserver.Seal(w.t, w.user, []byte(s)) }
+
 func (w *world) add(name, password string) string {
 	return w.server.Add(w.account, w.login(w.user, name, map[string]string{"username": "user of " + name, "password": password}))
 }
