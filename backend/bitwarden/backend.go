@@ -27,11 +27,12 @@ type Backend struct {
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 	// turn is held by whoever uses the session.
-	turn    chan struct{}
-	session *session
-	live    atomic.Bool    // the server tells us of changes
-	saved   backend.Legacy // until the first use
-	copied  time.Time      // what the copy on the disk says of its age
+	turn     chan struct{}
+	session  *session
+	live     atomic.Bool    // the server tells us of changes
+	saved    backend.Legacy // until the first use
+	versions *versions
+	copied   time.Time // what the copy on the disk says of its age
 
 	mu       sync.Mutex // guards what follows
 	flight   *flight    // the update that is under way, or nil
@@ -71,7 +72,7 @@ func Open(config any, env backend.Env) (backend.Backend, error) {
 func New(cfg Settings, env backend.Env) (*Backend, error) {
 	b := &Backend{
 		cfg: cfg, env: env, log: env.Log, purse: newPurse(&env), turn: make(chan struct{}, 1), noted: map[string]bool{}, outcomes: map[string]outcome{},
-		came: make(chan struct{}), saved: backend.Legacy{Rest: env.State.Saved.Rest},
+		came: make(chan struct{}), versions: newVersions(), saved: backend.Legacy{Rest: env.State.Saved.Rest},
 	}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
@@ -133,6 +134,7 @@ func (b *Backend) Close() error {
 // wipe is called with the turn.
 func (b *Backend) wipe() {
 	b.session.forget()
+	b.versions.wipe()
 	b.vaultMu.Lock()
 	defer b.vaultMu.Unlock()
 	if b.vault != nil {

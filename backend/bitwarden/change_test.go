@@ -88,3 +88,25 @@ func TestNewItemIsLookedFor(t *testing.T) {
 	}
 	want(t, b, "item:db", plain)
 }
+
+func TestVersionOutlivesEditsOfOtherFields(t *testing.T) {
+	w := newWorld(t)
+	w.timings.Default.TTL = 0
+	id := w.add("db", plain)
+	b := w.open()
+	first := want(t, b, "item:db", plain).Version
+	w.edit(id, plain) // encrypted anew, as clients do
+	if v := want(t, b, "item:db", plain).Version; v != first {
+		t.Errorf("version %q, it was %q", v, first)
+	}
+	w.edit(id, "another")
+	second := want(t, b, "item:db", "another").Version
+	w.edit(id, "another")
+	if v := want(t, b, "item:db", "another").Version; v != second || v == first {
+		t.Errorf("version %q, it was %q", v, second)
+	}
+	b.Close()
+	if v := want(t, w.open(), "item:db", "another").Version; v != second {
+		t.Errorf("the next worker has version %q, it was %q", v, second)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/bitwarden/api"
 	"github.com/secretfs/secretfs/backend/bitwarden/enc"
 	"github.com/secretfs/secretfs/backend/secret"
@@ -24,6 +25,8 @@ type keptSession struct {
 	Account api.Account
 	Sealed  string    `json:",omitempty"` // tokens
 	Expires time.Time // of the access token
+	// Versions are names of states of secrets, by digests of ciphertext.
+	Versions map[string]backend.Version `json:",omitempty"`
 }
 
 // mark tells sessions of different accounts and servers apart, since a policy can
@@ -40,8 +43,8 @@ const (
 )
 
 // keep writes down a session.
-func (s *session) keep() ([]byte, error) {
-	k := keptSession{Mark: s.cfg.mark(), Device: s.device, Account: s.tokens.Account, Expires: s.tokens.Expires, Sealed: s.sealed}
+func (s *session) keep(names map[string]backend.Version) ([]byte, error) {
+	k := keptSession{Versions: names, Mark: s.cfg.mark(), Device: s.device, Account: s.tokens.Account, Expires: s.tokens.Expires, Sealed: s.sealed}
 	if s.user != nil && s.tokens.Access.Len()+s.tokens.Refresh.Len()+s.tokens.Remember.Len() > 0 {
 		var err error
 		if k.Sealed, err = s.seal(); err != nil {
@@ -122,13 +125,14 @@ func openTokens(user *enc.Key, sealed string) (tokens [3]*secret.Value, err erro
 	return tokens, nil
 }
 
-// restore takes over a session that was written down. user, which may be nil, is the
+// restore takes over a session that was written down, and gives the names of
+// versions in it. user, which may be nil, is the
 // account's key and the session's from then on.
-func (s *session) restore(text []byte, user *enc.Key) error {
+func (s *session) restore(text []byte, user *enc.Key) (names map[string]backend.Version, err error) {
 	var k keptSession
 	if err := json.Unmarshal(text, &k); err != nil || k.Mark != s.cfg.mark() || k.Device == "" {
 		user.Destroy()
-		return errors.New("it is damaged, or of another account")
+		return nil, errors.New("it is damaged, or of another account")
 	}
 	s.device, s.sealed = k.Device, k.Sealed
 	s.tokens.Account, s.tokens.Expires = k.Account, k.Expires
@@ -136,7 +140,7 @@ func (s *session) restore(text []byte, user *enc.Key) error {
 	if user != nil {
 		s.unseal()
 	}
-	return nil
+	return k.Versions, nil
 }
 
 // A copyHead stands before the sync answer in a copy of a vault.

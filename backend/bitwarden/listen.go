@@ -113,7 +113,7 @@ func (b *Backend) loggedOut(ctx context.Context) {
 	b.log.Warn("the server has ended the session")
 	b.wipe()
 	b.session.sealed = ""
-	if text, err := b.session.keep(); err == nil {
+	if text, err := b.session.keep(b.versions.all()); err == nil {
 		b.store(sessionFile, text)
 	}
 	b.dropState()

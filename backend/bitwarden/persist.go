@@ -33,7 +33,7 @@ func (b *Backend) restoreSession() {
 		b.restoreDisk()
 	}
 	if b.session.device == "" {
-		b.session.device = newDevice()
+		b.session.device = newDevice(b.cfg.mark())
 		b.saveSession() // before the server sees it
 	}
 }
@@ -56,10 +56,12 @@ func (b *Backend) restoreState() {
 	} else {
 		l.Keys.Destroy()
 	}
-	if err := b.session.restore(text, user); err != nil {
+	names, err := b.session.restore(text, user)
+	if err != nil {
 		b.log.Info("the state of the last process is not used", "reason", err)
 		return
 	}
+	b.versions.restore(names)
 	if user != nil && len(copied) > 0 {
 		b.openCopy(copied, false)
 	}
@@ -70,9 +72,12 @@ func (b *Backend) restoreDisk() {
 	if text == nil {
 		return
 	}
-	if err := b.session.restore(text, nil); err != nil {
+	names, err := b.session.restore(text, nil)
+	if err != nil {
 		b.log.Warn("the session in the state directory is not used", "reason", err)
+		return
 	}
+	b.versions.restore(names)
 }
 
 // load reads from the state directory, if there is something to read.
@@ -148,7 +153,7 @@ func (b *Backend) saveSession() { b.saveBoth(false) }
 // saveBoth writes the session and, to the disk only if it has changed, the copy of
 // the vault. That is many megabytes: both go into one piece of memory.
 func (b *Backend) saveBoth(changed bool) {
-	text, err := b.session.keep()
+	text, err := b.session.keep(b.versions.all())
 	if err != nil {
 		b.log.Warn("keeping the session", "error", err)
 		return

@@ -27,7 +27,7 @@ func (b *Backend) Get(ctx context.Context, key string) (*backend.Secret, error) 
 	defer place.Destroy()
 	b.tellOnce(key, place.Notice)
 	now := time.Now()
-	version, err := place.Version(now)
+	version, err := b.versions.of(key, place, now)
 	if err != nil {
 		return nil, backend.Alone(err)
 	}
@@ -112,7 +112,7 @@ func (b *Backend) Stat(_ context.Context, key string) (backend.Info, error) {
 		return backend.Info{}, backend.Alone(err)
 	}
 	defer place.Destroy()
-	if unknown.Version, err = place.Version(time.Now()); err != nil {
+	if unknown.Version, err = b.versions.of(key, place, time.Now()); err != nil {
 		unknown.Err = backend.Alone(err)
 	}
 	b.mu.Lock()

@@ -2,7 +2,6 @@ package bitwarden
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -192,12 +191,4 @@ func (s *session) open(master *secret.Value) error {
 	s.user.Destroy()
 	s.user, s.openedFrom = user, wrapped
 	return nil
-}
-
-// newDevice makes a device id (RFC 9562, version 4).
-func newDevice() string {
-	var b [16]byte
-	rand.Read(b[:])
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

@@ -3,6 +3,7 @@ package bitwarden
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"time"
 
@@ -94,6 +95,7 @@ func (b *Backend) unchanged(revision int64) bool {
 
 // accept puts v in the place of the vault that was there.
 func (b *Backend) accept(v *vault.Vault, head copyHead, offline bool) {
+	b.versions.follow(v)
 	b.vaultMu.Lock()
 	old := b.vault
 	b.vault, b.head, b.offline = v, head, offline
@@ -102,6 +104,10 @@ func (b *Backend) accept(v *vault.Vault, head copyHead, offline bool) {
 	}
 	b.vaultMu.Unlock()
 	old.Destroy()
-	b.log.Info("the vault is there", "items", v.Len(), "offline", offline)
+	level := slog.LevelDebug
+	if old == nil {
+		level = slog.LevelInfo
+	}
+	b.log.Log(b.ctx, level, "the vault is there", "items", v.Len(), "offline", offline)
 	b.tell()
 }

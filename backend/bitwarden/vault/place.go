@@ -85,7 +85,40 @@ func digest(parts ...string) string {
 }
 
 // Destroy wipes the item's key.
-func (p *Place) Destroy() { p.key.Destroy() }
+func (p *Place) Destroy() {
+	if p != nil {
+		p.key.Destroy()
+	}
+}
+
+// Share makes a second owner of the same place.
+func (p *Place) Share() *Place {
+	c := *p
+	c.key = p.key.Share()
+	return &c
+}
+
+// Digest names the ciphertext.
+func (p *Place) Digest() string { return p.digest }
+
+// Same says whether two fields have one plaintext, which it opens for that. Of
+// attachments it cannot tell.
+func (p *Place) Same(o *Place) bool {
+	if p.Attachment != "" || o.Attachment != "" || p.code || o.code {
+		return false
+	}
+	a, err := p.openSealed()
+	if err != nil {
+		return false
+	}
+	defer a.Destroy()
+	b, err := o.openSealed()
+	if err != nil {
+		return false
+	}
+	defer b.Destroy()
+	return a.Equal(b)
+}
 
 // Changing says that the secret changes by itself.
 func (p *Place) Changing() bool { return p.code }
