@@ -1,10 +1,13 @@
 package kernel
 
 import (
-	"encoding/base64"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"mime/multipart"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -27,6 +30,7 @@ type locker struct {
 	account *bwserver.Account
 	data    string // of bw
 	session string
+	api     string // of bw serve
 	org     string
 	col     string
 }
@@ -45,8 +49,9 @@ func newLocker(t *testing.T, p kdf.Params) *locker {
 	t.Helper()
 	l := emptyLocker(t, p)
 	l.org, l.col = l.server.Found(t, l.account, "Example Inc", "Servers", orgKey)
-	l.bw("", "config", "server", l.server.URL)
-	l.session = l.bw("", "login", bwEmail, bwPassword, "--raw")
+	l.bw("config", "server", l.server.URL)
+	l.session = l.bw("login", bwEmail, bwPassword, "--raw")
+	l.serve()
 	return l
 }
 
@@ -65,12 +70,9 @@ func (l *locker) put(name, password string) (id string) {
 }
 
 // bw has Bitwarden's client do something, and gives what it prints.
-func (l *locker) bw(stdin string, args ...string) string {
+func (l *locker) bw(args ...string) string {
 	l.t.Helper()
-	cmd := exec.Command(harness.BitwardenCLI(l.t), args...)
-	cmd.Env = append(os.Environ(), "BITWARDENCLI_APPDATA_DIR="+l.data, "BW_NOINTERACTION=true", "BW_SESSION="+l.session,
-		"NODE_EXTRA_CA_CERTS="+l.server.CAFile)
-	cmd.Stdin = strings.NewReader(stdin)
+	cmd := l.client(args...)
 	var problems strings.Builder
 	cmd.Stderr = &problems
 	out, err := cmd.Output()
@@ -80,23 +82,89 @@ func (l *locker) bw(stdin string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// create has bw make something, and gives its id.
-func (l *locker) create(what string, item map[string]any, args ...string) string {
+func (l *locker) client(args ...string) *exec.Cmd {
+	cmd := exec.Command(harness.BitwardenCLI(l.t), args...)
+	cmd.Env = append(os.Environ(), "BITWARDENCLI_APPDATA_DIR="+l.data, "BW_NOINTERACTION=true", "BW_SESSION="+l.session,
+		"NODE_EXTRA_CA_CERTS="+l.server.CAFile)
+	return cmd
+}
+
+// serve has the client take requests, since it takes seconds to start.
+func (l *locker) serve() {
+	l.t.Helper()
+	port, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	address := port.Addr().(*net.TCPAddr)
+	port.Close()
+	cmd := l.client("serve", "--hostname", "127.0.0.1", "--port", fmt.Sprint(address.Port))
+	if err := cmd.Start(); err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	l.api = "http://" + address.String()
+	harness.Eventually(l.t, "bw to serve", func() bool {
+		resp, err := http.Get(l.api + "/status")
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err == nil && resp.StatusCode == 200
+	})
+}
+
+// ask puts a request to the client, and gives the id, or else the text, in its answer.
+func (l *locker) ask(method, path, kind string, body []byte) string {
+	l.t.Helper()
+	r, err := http.NewRequest(method, l.api+path, bytes.NewReader(body))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", kind)
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Success bool
+		Message string
+		Data    struct{ ID, Data string }
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || !answer.Success {
+		l.t.Fatalf("bw: %s %s: %+v, %v; the server was asked: %q", method, path, answer, err, l.server.Requests())
+	}
+	return answer.Data.ID + answer.Data.Data
+}
+
+// create has the client make something, and gives its id.
+func (l *locker) create(what string, item map[string]any) string {
+	l.t.Helper()
+	return l.ask("POST", "/object/"+what, "application/json", l.json(item))
+}
+
+func (l *locker) json(item map[string]any) []byte {
 	l.t.Helper()
 	text, err := json.Marshal(item)
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	return l.id(l.bw(base64.StdEncoding.EncodeToString(text), append([]string{"create", what}, args...)...))
+	return text
 }
 
-func (l *locker) id(answer string) string {
+// attach has the client attach a file to an item.
+func (l *locker) attach(id, name, content string) {
 	l.t.Helper()
-	var made struct{ ID string }
-	if err := json.Unmarshal([]byte(answer), &made); err != nil || made.ID == "" {
-		l.t.Fatalf("bw answers %q", answer)
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	file, err := form.CreateFormFile("file", name)
+	if err == nil {
+		_, err = file.Write([]byte(content))
 	}
-	return made.ID
+	if err = errors.Join(err, form.Close()); err != nil {
+		l.t.Fatal(err)
+	}
+	l.ask("POST", "/attachment?itemid="+id, form.FormDataContentType(), body.Bytes())
 }
 
 // mount mounts with an API key.
@@ -143,13 +211,9 @@ func TestBitwarden(t *testing.T) {
 	l.create("item", map[string]any{"type": 4, "name": "Me", "identity": map[string]any{"firstName": "Alice", "ssn": "078-05-1120"}})
 	shared := login("Database", "dba", "password-of-the-database")
 	shared["organizationId"], shared["collectionIds"], shared["folderId"] = l.org, []any{l.col}, nil
-	l.create("item", shared, "--organizationid", l.org)
-	file := t.TempDir() + "/server.key"
+	l.create("item", shared)
 	content := strings.Repeat("content of an attachment\n", 20000)
-	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	l.bw("", "create", "attachment", "--file", file, "--itemid", mail)
+	l.attach(mail, "server.key", content)
 
 	l.mount(`secrets:
   alice: {backend: bw, item: mail, user: ALICE}
@@ -181,7 +245,8 @@ directories:
 			t.Errorf("%s: got %d bytes, want %d", name, len(got), len(want))
 		}
 	}
-	if got, want := l.Read("code"), l.bw("", "get", "totp", mail); got != want && got != l.bw("", "get", "totp", mail) {
+	theirs := func() string { return l.ask("GET", "/object/totp/"+mail, "", nil) }
+	if got, want := l.Read("code"), theirs(); got != want && got != theirs() {
 		t.Errorf("code %q, bw says %q", got, want)
 	}
 	l.refuses("twice", unix.EOPNOTSUPP, "2 items are called \"Mail\"")
@@ -190,16 +255,27 @@ directories:
 		t.Errorf("work: %v, %v", entries, err)
 	}
 
-	edited := login("Mail", "alice", "second-password-of-alice")
-	text, err := json.Marshal(edited)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.bw(base64.StdEncoding.EncodeToString(text), "edit", "item", mail)
+	before := l.version("alice-key")
+	l.ask("PUT", "/object/item/"+mail, "application/json", l.json(login("Mail", "alice", "second-password-of-alice")))
 	harness.Eventually(t, "the new value", func() bool { return l.Read("alice") == "second-password-of-alice" })
+	if got := l.Read("alice-key"); got != "key-of-alice" || l.version("alice-key") != before {
+		t.Errorf("what was not edited is %q, version %q, it was %q", got, l.version("alice-key"), before)
+	}
 	if n := l.server.Logins(); n != 2 { // one is bw's
 		t.Errorf("%d logins", n)
 	}
+}
+
+// version is that of a secret, as status has it.
+func (l *locker) version(path string) string {
+	l.t.Helper()
+	for _, s := range l.Status().Secrets {
+		if s.Path == path {
+			return s.Version
+		}
+	}
+	l.t.Fatalf("%s has no status", path)
+	return ""
 }
 
 func (l *locker) refuses(name string, errno error, text string) {
