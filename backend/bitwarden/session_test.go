@@ -10,6 +10,7 @@ import (
 
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/bitwarden/kdf"
+	"github.com/secretfs/secretfs/backend/credential"
 	"github.com/secretfs/secretfs/backend/disk"
 )
 
@@ -406,4 +407,52 @@ func TestServerGoneFor(t *testing.T) {
 	w.server.Stop()
 	time.Sleep(200 * time.Millisecond)
 	refuses(t, b, "item:db", backend.ErrUnavailable, "too old by max_stale")
+}
+
+// Older servers, and Vaultwarden of some years ago, say less.
+func TestOlderServer(t *testing.T) {
+	for name, set := range map[string]func(*world){"by key": (*world).byKey, "by password": (*world).byPassword} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			set(w)
+			w.account.Plain = true
+			w.server.Hook(func(rw http.ResponseWriter, r *http.Request) bool {
+				if r.URL.Path == "/identity/accounts/prelogin/password" {
+					rw.WriteHeader(http.StatusNotFound)
+					return true
+				}
+				return hubless(rw, r)
+			})
+			w.add("db", plain)
+			for range 2 {
+				b := w.open()
+				want(t, b, "item:db", plain)
+				b.Close()
+			}
+			w.logins(1)
+		})
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	w := newWorld(t)
+	w.cfg.Plain = map[string]string{"CF-Access-Client-Id": "x"}
+	w.cfg.Headers = []credential.Source{{Kind: credential.File, Field: "CF-Access-Client-Secret", Name: "/h"}}
+	w.set("CF-Access-Client-Secret", "let me pass")
+	w.server.Hook(func(rw http.ResponseWriter, r *http.Request) bool {
+		ours := r.Header.Get("CF-Access-Client-Id") == "x" && r.Header.Get("CF-Access-Client-Secret") == "let me pass"
+		if elsewhere := strings.HasPrefix(r.URL.Path, "/attachments/"); ours == elsewhere {
+			rw.WriteHeader(http.StatusForbidden)
+			return true
+		}
+		return false
+	})
+	id := w.add("db", plain)
+	content := w.attach(id, "file.txt", strings.Repeat("content ", 1000))
+	b := w.open()
+	want(t, b, "item:db", plain)
+	want(t, b, "item:db?attachment=file.txt", content)
+	w.server.EndSessions(w.account) // a token that is not taken any more is replaced
+	want(t, b, "item:db?attachment=file.txt", content)
+	refuses(t, b, "item:db?attachment=other", backend.ErrNotFound, "it has 1")
 }

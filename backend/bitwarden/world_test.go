@@ -3,6 +3,7 @@ package bitwarden_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"log/slog"
 	"net"
 	"net/http"
@@ -197,6 +198,22 @@ func (w *world) seal(s string) string { return bwserver.Seal(w.t, w.user, []byte
 
 func (w *world) add(name, password string) string {
 	return w.server.Add(w.account, w.login(w.user, name, map[string]string{"username": "user of " + name, "password": password}))
+}
+
+// attach attaches a file with a key of its own, in the binary form of type 2.
+func (w *world) attach(id, name, content string) string {
+	key := []byte(strings.Repeat("attachment's key", 4))
+	parts := strings.Split(strings.TrimPrefix(bwserver.Seal(w.t, key, []byte(content)), "2."), "|")
+	blob := []byte{2}
+	for _, i := range []int{0, 2, 1} { // IV, MAC, ciphertext
+		b, err := base64.StdEncoding.DecodeString(parts[i])
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		blob = append(blob, b...)
+	}
+	w.server.Attach(w.account, id, w.seal(name), w.seal(string(key)), blob)
+	return content
 }
 
 func get(t *testing.T, b backend.Backend, key string) (string, *backend.Secret, error) {
