@@ -8,14 +8,12 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
-	"os"
 	"reflect"
 	"slices"
 	"time"
 
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/credential"
-	"github.com/secretfs/secretfs/backend/secret"
 	"github.com/secretfs/secretfs/fs/credentials"
 	"github.com/secretfs/secretfs/policy"
 )
@@ -138,11 +136,10 @@ func (w *worker) save(name string, l backend.Legacy) {
 		return
 	}
 	defer framed.Destroy()
-	fd, err := secret.Memfd(framed)
+	f, err := w.unswapped(name, framed)
 	if err != nil {
-		return // without memfd_secret the next worker starts afresh
+		return // the next worker starts afresh
 	}
-	f := os.NewFile(uintptr(fd), name)
 	defer f.Close()
 	w.keepBytes(name+restSuffix, l.Rest)
 	if err := w.link.Keep(name, f); err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/secretfs/secretfs/backend"
@@ -129,7 +130,7 @@ func (w *worker) tryOpen(ctx context.Context, o *opened) error {
 	ctx, cancel := context.WithTimeout(ctx, unlockTime)
 	defer cancel()
 	name := o.spec.Name
-	w.keepBytes(keptLocks, w.locks.set(name, false))
+	w.keepLocks(name, false)
 	o.resolver.Unlock()
 	o.asked.Wanted() // what was wanted before may not be any more
 	defer w.changes.add(name)
@@ -170,7 +171,10 @@ func (w *worker) sayUnlocked(ctx context.Context, o *opened, err error) {
 	w.log.Info("secretfs unlock", "backend", o.spec.Name, "uid", peer.UID, "pid", peer.PID, "open", err == nil)
 }
 
-// handleLock makes backends forget: some, or all.
+// lockTime is how long a backend may take to forget: some tell a server.
+const lockTime = 10 * time.Second
+
+// handleLock makes backends forget: some, or all, side by side.
 func (w *worker) handleLock(ctx context.Context, args json.RawMessage) (any, error) {
 	var r control.LockRequest
 	if err := decode(args, &r); err != nil {
@@ -181,26 +185,39 @@ func (w *worker) handleLock(ctx context.Context, args json.RawMessage) (any, err
 			r.Backends = append(r.Backends, b.Name())
 		}
 	}
-	var failed []error
-	for _, name := range r.Backends {
-		o, err := w.find(name)
-		if err == nil {
-			err = w.lock(ctx, o)
-		}
-		failed = append(failed, err)
+	failed := make([]error, len(r.Backends))
+	var locking sync.WaitGroup
+	for i, name := range r.Backends {
+		locking.Go(func() {
+			o, err := w.find(name)
+			if err == nil {
+				err = w.lock(ctx, o)
+			}
+			failed[i] = err
+		})
 	}
+	locking.Wait()
 	return nil, errors.Join(failed...)
 }
 
 // lock has one backend forget all that opens it and all values, here and for the
-// next worker.
+// next worker. It is locked whatever the driver says or does not say to it.
 func (w *worker) lock(ctx context.Context, o *opened) error {
 	name := o.spec.Name
-	w.keepBytes(keptLocks, w.locks.set(name, true))
+	w.keepLocks(name, true)
 	o.asked.Forget()
-	err := o.resolver.Lock(ctx)
 	w.unkeep(stateSlot + name)
 	w.unkeep(valuesSlot + name)
+	ctx, cancel := context.WithTimeout(ctx, lockTime)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- o.resolver.Lock(ctx) }()
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = fmt.Errorf("no answer: %w", backend.ErrTimeout)
+	}
 	w.fs.Discard(name)
 	w.changes.add(name)
 	peer, _ := control.PeerOf(ctx)
@@ -209,4 +226,11 @@ func (w *worker) lock(ctx context.Context, o *opened) error {
 		return fmt.Errorf("locking backend %s: it is locked, but: %w", name, err)
 	}
 	return nil
+}
+
+// keepLocks notes what is locked, for the next worker too.
+func (w *worker) keepLocks(name string, locked bool) {
+	w.locksKept.Lock()
+	defer w.locksKept.Unlock()
+	w.keepBytes(keptLocks, w.locks.set(name, locked))
 }

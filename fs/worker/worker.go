@@ -75,8 +75,10 @@ type worker struct {
 
 	changes changes
 	locks   locks
-	unlocks chan struct{}     // held by the one secretfs unlock that there may be at a time
-	said    map[string]string // backend -> error logged last; for the goroutine that tells of changes
+	// locksKept keeps two changes of locks from being kept in the wrong order.
+	locksKept sync.Mutex
+	unlocks   chan struct{}     // held by the one secretfs unlock that there may be at a time
+	said      map[string]string // backend -> error logged last; for the goroutine that tells of changes
 
 	state      stateFolder
 	auditMount int // the mount of the audit log's folder; 0 if there was no folder
