@@ -69,7 +69,10 @@ func Open(config any, env backend.Env) (backend.Backend, error) {
 }
 
 // New makes a Backend. It reaches out to nobody: the first request does.
-func New(cfg Settings, env backend.Env) (*Backend, error) {
+func New(cfg Settings, env backend.Env) (*Backend, error) { return NewOver(cfg, env, nil) }
+
+// NewOver is New with something in the place of the network, for tests.
+func NewOver(cfg Settings, env backend.Env, network http.RoundTripper) (*Backend, error) {
 	b := &Backend{
 		cfg: cfg, env: env, log: env.Log, purse: newPurse(&env), turn: make(chan struct{}, 1), noted: map[string]bool{}, outcomes: map[string]outcome{},
 		came: make(chan struct{}), versions: newVersions(), saved: backend.Legacy{Rest: env.State.Saved.Rest},
@@ -90,7 +93,7 @@ func New(cfg Settings, env backend.Env) (*Backend, error) {
 	}
 	b.env.State.Saved = backend.Legacy{}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
-	b.client = api.New(api.Config{Settings: cfg.HTTP, Hosts: cfg.Hosts, Header: b.header, Timeout: max(b.env.Timeout, callTime)})
+	b.client = api.New(api.Config{Settings: cfg.HTTP, Hosts: cfg.Hosts, Header: b.header, Timeout: max(b.env.Timeout, callTime), Transport: network})
 	b.session = &session{cfg: &b.cfg, purse: b.purse, client: b.client, helper: env.Helper, log: b.log}
 	return b, nil
 }

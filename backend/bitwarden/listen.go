@@ -2,7 +2,9 @@ package bitwarden
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/secretfs/secretfs/backend/bitwarden/push"
@@ -17,6 +19,9 @@ const (
 	calmer = 10
 
 	minSilence, maxSilence = 5 * time.Second, 10 * time.Minute // between attempts to connect
+	// lossSilence is the first after a connection that has worked: where a server is
+	// restarted all machines lose theirs at once, and ask meanwhile.
+	lossSilence = time.Minute
 )
 
 // listen hears of changes as long as the backend lives. Without it, as where the
@@ -24,13 +29,17 @@ const (
 func (b *Backend) listen() {
 	pause := minSilence
 	for {
+		var err error
 		if b.hasVault() {
-			if err := b.listenOnce(); err != nil {
+			if err = b.listenOnce(); err != nil {
 				b.log.Debug("not told of changes, asking instead", "error", err)
 			}
 		}
-		if worked := b.live.Swap(false); worked {
+		switch worked := b.live.Swap(false); {
+		case errors.Is(err, errLoggedOut):
 			pause = minSilence
+		case worked:
+			pause = lossSilence
 		}
 		select {
 		case <-b.ctx.Done():
@@ -40,6 +49,8 @@ func (b *Backend) listen() {
 		pause = min(2*pause, maxSilence)
 	}
 }
+
+var errLoggedOut = errors.New("the server has ended the session")
 
 func (b *Backend) listenOnce() error {
 	ctx, cancel := context.WithCancel(b.ctx)
@@ -57,16 +68,22 @@ func (b *Backend) listenOnce() error {
 		default:
 		}
 	}
+	var out atomic.Bool
 	hub.Connected = func() { b.live.Store(true); ask() }
 	hub.Heard = func(e push.Event) {
 		if e == push.Logout {
+			out.Store(true)
 			b.loggedOut(ctx)
 			cancel()
 			return
 		}
 		ask()
 	}
-	return hub.Listen(ctx, token)
+	err = hub.Listen(ctx, token)
+	if out.Load() {
+		return errLoggedOut
+	}
+	return err
 }
 
 func (b *Backend) hub(ctx context.Context) (*secret.Value, *push.Hub, error) {

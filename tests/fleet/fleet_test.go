@@ -69,12 +69,19 @@ type site struct {
 	restart    func() // what the server forgets by it
 }
 
-var sites = []func(options) *site{newSecretsManager, newVault}
+// Each is called for what has to be outside of simulated time, and gives what is
+// called within.
+var sites = []func(*testing.T) func(options) *site{
+	func(*testing.T) func(options) *site { return newSecretsManager },
+	func(*testing.T) func(options) *site { return newVault },
+	newBitwarden,
+}
 
 // TestFleet lives through an hour of quiet, a restart of the server and a change
 // of a secret, with many machines behind one address.
 func TestFleet(t *testing.T) {
-	for _, open := range sites {
+	for _, site := range sites {
+		open := site(t)
 		synctest.Test(t, func(t *testing.T) { open(options{timeout: 5 * time.Second}).run(t) })
 	}
 }

@@ -35,6 +35,8 @@ type Config struct {
 	Header func(ctx context.Context) (http.Header, error)
 	// Timeout bounds every call but those that fetch a vault or an attachment.
 	Timeout time.Duration
+	// Transport replaces the network, in tests.
+	Transport http.RoundTripper
 }
 
 // A Client speaks to one server. It is safe for concurrent use.
@@ -47,7 +49,7 @@ type Client struct {
 // New makes a Client. It connects to nothing yet.
 func New(cfg Config) *Client {
 	with := func(limit int64) *httpc.Client {
-		return httpc.New(httpc.Config{Settings: cfg.Settings, UserAgent: "secretfs", MaxBody: limit})
+		return httpc.New(httpc.Config{Settings: cfg.Settings, UserAgent: "secretfs", MaxBody: limit, Transport: cfg.Transport})
 	}
 	return &Client{cfg: cfg, identity: with(maxAnswer), api: with(maxVault), files: with(MaxAttachment + maxOverhead)}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/secretfs/secretfs/backend/secret"
@@ -56,7 +57,8 @@ func (a *tokenAnswer) destroy() {
 
 const (
 	defaultExpiry = time.Hour
-	// early is how long before its end a token is replaced.
+	// early is how long before its end a token is replaced, and up to a tenth of
+	// its time before: machines that started together do not log in together.
 	early = 30 * time.Second
 )
 
@@ -67,7 +69,7 @@ func (a *tokenAnswer) tokens() *Tokens {
 	}
 	t := &Tokens{
 		Access: a.Access.Value, Refresh: a.Refresh.Value, Remember: a.Remember.Value,
-		Expires: time.Now().Add(lasts - min(early, lasts/4)), Account: Account{KDF: a.params(), WrappedKey: a.Key},
+		Expires: time.Now().Add(lasts - min(early, lasts/4) - rand.N(lasts/10)), Account: Account{KDF: a.params(), WrappedKey: a.Key},
 		NoPassword: a.Options.HasMasterPassword != nil && !*a.Options.HasMasterPassword,
 	}
 	if u := a.Options.Unlock; u != nil {
