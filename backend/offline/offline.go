@@ -167,6 +167,25 @@ func (c *Copies) open(ctx context.Context, key string, file []byte) (backend.Cop
 	return backend.Copy{Key: l.Key, Version: l.Version, Fetched: l.Fetched, Boot: l.Boot, Value: v}, nil
 }
 
+// Probe makes a copy of nothing, in memory, and opens it again.
+func (c *Copies) Probe(ctx context.Context) error {
+	empty, err := secret.New(0)
+	if err != nil {
+		return err
+	}
+	defer empty.Destroy()
+	file, err := c.seal(backend.Copy{Value: empty})
+	if err != nil {
+		return err
+	}
+	o, err := c.open(ctx, "", file)
+	if err != nil {
+		return err
+	}
+	o.Value.Destroy()
+	return nil
+}
+
 // Remove takes the copy of key away.
 func (c *Copies) Remove(key string) error { return c.cfg.Store.Remove(name(key)) }
 

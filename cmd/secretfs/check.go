@@ -36,7 +36,7 @@ Exits 3 if the policy is wrong, 1 if this machine lacks something.`,
 			if err != nil {
 				return err
 			}
-			cfg := check.Config{Policy: p, Openers: openers, Needs: needs, Doubts: doubts, Lookup: policy.Getent}
+			cfg := check.Config{Policy: p, Openers: openers, Needs: needs, Doubts: doubts, Identities: identities, Lookup: policy.Getent}
 			find := check.Machine
 			if static {
 				find = check.Static

@@ -13,6 +13,8 @@ import (
 	"slices"
 
 	"github.com/secretfs/secretfs/backend"
+	"github.com/secretfs/secretfs/backend/helper"
+	"github.com/secretfs/secretfs/backend/offline"
 	"github.com/secretfs/secretfs/policy"
 	"github.com/secretfs/secretfs/policy/conf"
 )
@@ -28,6 +30,8 @@ type Config struct {
 	Doubts map[string]func(config any) []string
 	// Helper starts helpers for Resolve; see backend.Env.
 	Helper func(ctx context.Context, call backend.HelperCall) (net.Conn, error)
+	// Identities opens offline copies with the private keys in these files.
+	Identities func(files []string, start helper.Starter) offline.Keys
 	// Lookup finds users and groups that are not in the files below /etc.
 	Lookup policy.Lookup
 }
@@ -87,6 +91,7 @@ func Machine(ctx context.Context, cfg *Config) (*Report, error) {
 	}
 	defer set.Close()
 	missing := r.needs(cfg)
+	r.offline(ctx, cfg)
 	r.credentialFiles(ctx, cfg, missing)
 	for name, err := range r.lookForKeys(ctx, cfg.Policy, set) {
 		if !missing[name] && !errors.Is(err, errUnasked) { // else said already, and better

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/secretfs/secretfs/backend/offline"
 	"github.com/secretfs/secretfs/policy"
 	"github.com/secretfs/secretfs/policy/conf"
 )
@@ -21,9 +20,6 @@ func (r *Report) needs(cfg *Config) map[string]bool {
 	for _, b := range cfg.Policy.Backends {
 		if files := cfg.Needs[b.Type]; files != nil {
 			missing[b.Name] = r.needsFiles(b.Name, files(b.Config))
-		}
-		if s, ok := b.Offline.(offline.Settings); ok {
-			r.needsFiles(b.Name+", offline", s.Files())
 		}
 	}
 	return missing
