@@ -122,8 +122,12 @@ func closedBackends(ctx context.Context, c *control.Client) (names []string, err
 	if err := c.Call(ctx, control.CmdStatus, nil, &status); err != nil {
 		return nil, err
 	}
+	locked := make(map[string]bool)
+	for _, s := range status.Secrets {
+		locked[s.Backend] = locked[s.Backend] || s.State == "locked"
+	}
 	for _, b := range status.Backends {
-		if len(b.Asks) > 0 || b.State == "locked" {
+		if locked[b.Name] || b.State == "locked" {
 			names = append(names, b.Name)
 		}
 	}

@@ -35,6 +35,9 @@ func (w *worker) status() control.Status {
 	lacks := w.lacks()
 	for _, r := range view.Backends.All() {
 		st, asks := r.Status(), lacks[r.Name()]
+		if st.State == backend.Ready {
+			asks = nil // a code that was good for once is not wanted any more
+		}
 		if len(asks) > 0 && st.State == backend.Unread {
 			st.State, st.Err = backend.Locked, fmt.Errorf("secretfs unlock %s asks for %s", r.Name(), strings.Join(asks, ", "))
 		}

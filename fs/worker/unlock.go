@@ -48,6 +48,9 @@ func (w *worker) handleUnlock(ctx context.Context, args json.RawMessage) (any, e
 	}
 	missing := o.asked.Missing(asks(o))
 	if len(missing) > 0 && len(given) == 0 {
+		if w.isOpen(ctx, o) {
+			return control.UnlockAnswer{Open: true}, nil
+		}
 		return control.UnlockAnswer{Asks: questions(missing)}, nil
 	}
 	err = w.tryOpen(ctx, o)
@@ -60,6 +63,18 @@ func (w *worker) handleUnlock(ctx context.Context, args json.RawMessage) (any, e
 	}
 	w.sayUnlocked(ctx, o, err)
 	return answer, nil
+}
+
+// isOpen says that a backend works, and that it lacks nothing for that although
+// something is missing: a code that was good for once.
+func (w *worker) isOpen(ctx context.Context, o *opened) bool {
+	if o.resolver.Status().State != backend.Ready {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.spec.Timeout)
+	defer cancel()
+	known, err := o.resolver.Try(ctx)
+	return known && err == nil
 }
 
 // find is the backend of that name.
