@@ -68,7 +68,7 @@ func check(sealed []byte) error {
 }
 
 // errName marks the refusal of a credential because of its name.
-var errName = errors.New("its name is another")
+var errName = errors.New("it was encrypted under another name")
 
 // explain gives the kind of a refusal. systemd-creds exits with 1 whatever it is, so
 // that its words have to tell (creds-util.c; the same from 250 to 257).
@@ -86,8 +86,8 @@ func explain(err error, names []string) error {
 	case !errors.Is(err, backend.ErrUnavailable):
 		return err
 	case said("does not match filename"):
-		return fmt.Errorf("%w: %s; it was encrypted for another file name than %s, which name: in the policy can say: %w",
-			errName, text, strings.Join(names, " or "), backend.ErrRejected)
+		return fmt.Errorf("%w than %s (name: of the secret can say which): %s: %w",
+			errName, strings.Join(names, " or "), text, backend.ErrRejected)
 	case said("time passed"):
 		return fmt.Errorf("%s: %w", text, backend.ErrExpired)
 	case said("Decryption failed"):
