@@ -18,7 +18,7 @@ import (
 )
 
 // vaultMount mounts a backend vault, by way of a proxy, with more settings of it.
-func vaultMount(t *testing.T, s *vaultd.Server, address, more, policy string) *harness.Mount {
+func vaultMount(t *testing.T, s *vaultd.Server, address, more, policy string, before ...func(*harness.Mount)) *harness.Mount {
 	t.Helper()
 	m := harness.New(t, harness.Options{Plain: "a: unused\n", NoMount: true})
 	write(t, m.Root+"/token", s.Token(t, nil, "root"))
@@ -29,6 +29,9 @@ func vaultMount(t *testing.T, s *vaultd.Server, address, more, policy string) *h
 		t.Fatalf("%v: %s", err, out)
 	}
 	m.WritePolicy(harness.Options{Head: vaultHead(m, address, more), Policy: policy})
+	for _, do := range before {
+		do(m)
+	}
 	m.Mount()
 	return m
 }
@@ -209,5 +212,43 @@ func TestRemoteDirectoryWithoutServer(t *testing.T) {
 	harness.Eventually(t, "it is back", func() bool { return ls() == nil })
 	if got := m.Read("apps/db"); got != "canary-db" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestOfflineOnAFullDisk: what cannot be kept is said, and served all the same.
+func TestOfflineOnAFullDisk(t *testing.T) {
+	harness.NeedRoot(t)
+	s := vaultd.Start(t, "")
+	way := vaultd.Through(t, s.Address)
+	putSecret(t, s, "apps/large", strings.Repeat("canary", 20_000))
+	putSecret(t, s, "apps/small", "canary-small")
+	m := vaultMount(t, s, way.Address, ", ttl: 1s, offline: {host_key: host}", "directories:\n  apps: {backend: vault, prefix: secret/apps, field: value}\n",
+		func(m *harness.Mount) {
+			if err := errors.Join(os.Mkdir(m.Root+"/state", 0o700), unix.Mount("tmpfs", m.Root+"/state", "tmpfs", 0, "size=64k,mode=0700")); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := unix.Unmount(m.Root+"/state", unix.MNT_DETACH); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	for range 2 {
+		if got := m.Read("apps/large"); len(got) != 120_000 {
+			t.Errorf("got %d bytes", len(got))
+		}
+	}
+	harness.Eventually(t, "the log says so", func() bool {
+		return strings.Contains(m.Log(), "keeping an offline copy") && strings.Contains(m.Log(), "no space left on device")
+	})
+	m.Read("apps/small")
+	harness.Eventually(t, "what fits is kept, and nothing half", func() bool { return copies(t, m, "canary") == 2 })
+	way.Cut()
+	remount(m)
+	if got := m.Read("apps/small"); got != "canary-small" {
+		t.Errorf("got %q", got)
+	}
+	if _, err := os.ReadFile(m.Path("apps/large")); !errors.Is(err, unix.EHOSTUNREACH) {
+		t.Error(err)
 	}
 }
