@@ -3,6 +3,7 @@ package bitwarden
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/bitwarden/api"
@@ -27,6 +28,10 @@ func (b *Backend) attachment(ctx context.Context, place *vault.Place) (*secret.V
 			return nil, fmt.Errorf("fetching an attachment: %w", err)
 		}
 		v, err := place.OpenContent(content)
+		if len(content) > tidyAfter {
+			content = nil
+			debug.FreeOSMemory()
+		}
 		if err != nil {
 			return nil, backend.Alone(err)
 		}

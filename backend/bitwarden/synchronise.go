@@ -15,8 +15,8 @@ import (
 const (
 	// syncTime is for fetching a vault, callTime for any other call, at least.
 	syncTime, callTime = 2 * time.Minute, 10 * time.Second
-	// tidyAfter is how large a vault must be in bytes for what reading it has left
-	// behind to be given back at once.
+	// tidyAfter is how large a vault, or an attachment, must be in bytes for what
+	// reading it has left behind to be given back at once.
 	tidyAfter = 1 << 20
 )
 

@@ -26,20 +26,27 @@ func openCBC(key []byte, s String) (*secret.Value, error) {
 	if err != nil {
 		return nil, corrupt("its key has the wrong length")
 	}
-	// Padding is taken off in place; the value that is kept is as long as the
-	// plaintext.
-	padded, err := secret.New(len(s.Data))
-	if err != nil {
-		return nil, err
+	// The last block comes first: it tells how long the plaintext is, and an
+	// attachment is not to be in locked memory twice.
+	rest, last := s.Data[:len(s.Data)-aes.BlockSize], s.Data[len(s.Data)-aes.BlockSize:]
+	iv := s.IV
+	if len(rest) > 0 {
+		iv = rest[len(rest)-aes.BlockSize:]
 	}
-	defer padded.Destroy()
-	b := padded.Bytes()
-	cipher.NewCBCDecrypter(block, s.IV).CryptBlocks(b, s.Data)
-	n, ok := unpad(b, aes.BlockSize)
+	var end [aes.BlockSize]byte
+	defer secret.Wipe(end[:])
+	cipher.NewCBCDecrypter(block, iv).CryptBlocks(end[:], last)
+	n, ok := unpad(end[:], aes.BlockSize)
 	if !ok {
 		return nil, corrupt("its padding is wrong: it was changed, or encrypted with another key")
 	}
-	return clone(b[:n])
+	v, err := secret.New(len(rest) + n)
+	if err != nil {
+		return nil, err
+	}
+	cipher.NewCBCDecrypter(block, s.IV).CryptBlocks(v.Bytes(), rest)
+	copy(v.Bytes()[len(rest):], end[:n])
+	return v, nil
 }
 
 // unpad gives the length without N bytes of value N at the end, with N at most
