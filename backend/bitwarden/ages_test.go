@@ -1,6 +1,11 @@
 package bitwarden_test
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"os"
 	"strings"
@@ -46,4 +51,24 @@ func TestNewerAccounts(t *testing.T) {
 	if seen != 2 {
 		t.Errorf("%d kinds of key", seen)
 	}
+}
+
+// The key of a very old account is encrypted with the master key as it is, and
+// has no MAC.
+func TestVeryOldAccount(t *testing.T) {
+	w := newWorld(t)
+	master, err := pbkdf2.Key(sha256.New, password, []byte("me@example.test"), quick.Iterations, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := aes.NewCipher(master)
+	if err != nil {
+		t.Fatal(err)
+	}
+	iv := make([]byte, 16)
+	sealed := append(append([]byte(nil), w.user...), []byte(strings.Repeat("\x10", 16))...)
+	cipher.NewCBCEncrypter(block, iv).CryptBlocks(sealed, sealed)
+	w.account.WrappedKey = "0." + base64.StdEncoding.EncodeToString(iv) + "|" + base64.StdEncoding.EncodeToString(sealed)
+	w.add("db", plain)
+	want(t, w.open(), "item:db", plain)
 }
