@@ -235,7 +235,7 @@ func (b *Backend) State() (backend.State, error) {
 	tried := false
 	for _, e := range b.entries {
 		switch {
-		case e.err == nil && e.good != nil:
+		case e.err == nil && e.good != nil && !e.attempt.IsZero(): // not what another process has left
 			return backend.Ready, nil
 		case e.err != nil && !errors.Is(e.err, backend.ErrNotFound):
 			if worst == nil || errors.Is(worst, backend.ErrLocked) && !errors.Is(e.err, backend.ErrLocked) {
