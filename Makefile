@@ -67,7 +67,8 @@ bench:
 	SECRETFS_BIN=$(CURDIR)/bin/secretfs SECRETFS_SOPS=$(CURDIR)/bin/sops \
 	$(GO) test -count=1 -run '^$$' -bench . -benchtime $(ROUNDS)x -timeout 30m ./tests/bench -args -table $(CURDIR)/bin/bench.md
 
-# An hour of 2,000 machines is simulated in a minute or so for each kind of server.
+# An hour of 2,000 machines is simulated in a minute or so for each kind of server:
+# five minutes.
 bench-fleet:
 	$(GO) test -count=1 -timeout 30m ./tests/fleet -args -clients $(CLIENTS) -table $(CURDIR)/bin/fleet.md; \
 	status=$$?; cat bin/fleet.md; exit $$status

@@ -44,7 +44,17 @@ func (s *Server) serveHub(w http.ResponseWriter, r *http.Request) {
 		delete(s.hubs, h)
 		s.mu.Unlock()
 	}()
-	h.talk(conn.CloseRead(ctx), conn)
+	ctx, cancel := context.WithCancel(ctx)
+	go func() { // pings, which say nothing
+		defer cancel()
+		for {
+			if _, _, err := conn.Read(ctx); err != nil {
+				return
+			}
+		}
+	}()
+	h.talk(ctx, conn)
+	cancel()
 }
 
 func (h *hub) talk(ctx context.Context, conn *websocket.Conn) {

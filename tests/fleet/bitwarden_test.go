@@ -25,10 +25,25 @@ import (
 
 const masterPassword = "correct horse battery staple"
 
+// newQuiet is a fleet of Bitwarden whose server tells nobody of changes.
+func newQuiet(t *testing.T) func(options) *site {
+	return newBitwarden(t, "Bitwarden, no notifications", 12, func(s *site, server *bwserver.Server) http.RoundTripper {
+		return bwstest.Network(server)
+	})
+}
+
+// newPushed is one that is told.
+func newPushed(t *testing.T) func(options) *site {
+	return newBitwarden(t, "Bitwarden, with notifications", 1.2, func(s *site, server *bwserver.Server) http.RoundTripper {
+		live := newSockets(bwstest.Network(server), server)
+		s.stop = live.cut
+		return live
+	})
+}
+
 // newBitwarden is a fleet whose machines share one account, with an API key and a
-// master password, and 50 items. The server tells nobody of changes: with its
-// notifications machines ask ten times as rarely.
-func newBitwarden(t *testing.T) func(options) *site {
+// master password, and 50 items. Each asks so often in an hour.
+func newBitwarden(t *testing.T, name string, asks float64, network func(*site, *bwserver.Server) http.RoundTripper) func(options) *site {
 	server, user := bwserver.New(t), make([]byte, 64)
 	rand.Read(user)
 	account := server.RegisterWith(t, "me@example.test", masterPassword, kdf.Params{Type: kdf.PBKDF2, Iterations: 5000}, user)
@@ -57,15 +72,14 @@ func newBitwarden(t *testing.T) func(options) *site {
 	credentials := map[string]string{"password": masterPassword, "client_secret": account.ClientSecret}
 	return func(o options) *site {
 		s := &site{
-			name: "Bitwarden, no notifications", ttl: bitwarden.DefaultTTL, keys: keys,
-			// A question each TTL, a login an hour, and attempts to reach a
-			// notification service.
-			documented: time.Hour.Seconds()/bitwarden.DefaultTTL.Seconds() + 1/0.85 + 12, restart: func() {},
+			name: name, ttl: bitwarden.DefaultTTL, keys: keys, restart: func() {},
+			// Beside questions a login, and attempts to reach a notification service.
+			documented: asks + 1/0.85 + min(asks, 12),
 			change: func() {
 				server.Edit(t, account, first, func(c map[string]any) { c["login"] = item("", changedValue)["login"] })
 			},
 		}
-		s.wire = newWire(bwstest.Network(server), func(r *http.Request) string {
+		s.wire = newWire(network(s, server), func(r *http.Request) string {
 			return r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
 		})
 		timings := backend.Timings{Default: backend.Timing{TTL: bitwarden.DefaultTTL, MaxStale: 24 * time.Hour}}

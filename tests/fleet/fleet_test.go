@@ -67,6 +67,7 @@ type site struct {
 	open       func() *backend.Resolver
 	change     func() // of the first key, to changedValue
 	restart    func() // what the server forgets by it
+	stop       func() // what its end does to connections; nil for nothing
 }
 
 // Each is called for what has to be outside of simulated time, and gives what is
@@ -74,7 +75,8 @@ type site struct {
 var sites = []func(*testing.T) func(options) *site{
 	func(*testing.T) func(options) *site { return newSecretsManager },
 	func(*testing.T) func(options) *site { return newVault },
-	newBitwarden,
+	newQuiet,
+	newPushed,
 }
 
 // TestFleet lives through an hour of quiet, a restart of the server and a change
@@ -126,6 +128,9 @@ func (s *site) run(t *testing.T) {
 	}
 
 	s.wire.setDown(true)
+	if s.stop != nil {
+		s.stop()
+	}
 	down := time.Now()
 	time.Sleep(outage)
 	tries := s.wire.since(down)
@@ -141,7 +146,10 @@ func (s *site) run(t *testing.T) {
 	}
 
 	s.change()
+	changed := time.Now()
 	time.Sleep(s.ttl + time.Second)
+	c := s.wire.since(changed)
+	s.told("a change: requests a second, most", "%d", c.peak())
 	s.row(t, "a change: machines that do not serve it after ttl", float64(f.behind(t)), 0, "%.0f")
 }
 
@@ -215,5 +223,8 @@ func (f *running) stop() {
 	f.work.Wait()
 	for _, r := range f.resolvers {
 		r.Close()
+	}
+	if f.site.stop != nil {
+		f.site.stop()
 	}
 }
