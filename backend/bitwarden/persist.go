@@ -103,6 +103,8 @@ func (b *Backend) unlockCopy(ctx context.Context) error {
 		}
 		err := s.unlock(ctx)
 		switch {
+		case errors.As(err, new(*refusedBefore)) && b.pausing():
+			return err
 		case errors.Is(err, backend.ErrRejected): // it may have been changed
 			b.log.Info("what is known of the account does not open", "error", err)
 			return nil

@@ -36,6 +36,11 @@ type refusal struct {
 	until time.Time
 }
 
+// A refusedBefore is an error for which nobody was asked anew.
+type refusedBefore struct{ error }
+
+func (r *refusedBefore) Unwrap() error { return r.error }
+
 func newPurse(env *backend.Env) *purse {
 	p := &purse{fetch: env.Credential, forget: env.Forget, refused: map[[sha256.Size]byte]refusal{}}
 	rand.Read(p.salt[:])
@@ -82,7 +87,7 @@ func (p *purse) mayTry(v *secret.Value, with string) error {
 	r, ok := p.refused[d]
 	left := time.Until(r.until)
 	if ok && left > 0 {
-		return fmt.Errorf("%w (not tried again for %v, unless it changes, or by secretfs refresh)", r.err, left.Round(time.Second))
+		return &refusedBefore{fmt.Errorf("%w (not tried again for %v, unless it changes, or by secretfs refresh)", r.err, left.Round(time.Second))}
 	}
 	delete(p.refused, d)
 	return nil

@@ -40,10 +40,15 @@ func TestWrongPasswordIsTriedOnce(t *testing.T) {
 			w.add("db", plain)
 			w.set("password", "wrong")
 			b := w.open()
+			refuses(t, b, "item:db", backend.ErrRejected, "master password")
+			asked := len(w.server.Requests())
 			for range 5 {
 				refuses(t, b, "item:db", backend.ErrRejected, "master password")
 			}
 			w.logins(1)
+			if n := len(w.server.Requests()) - asked; n > 0 {
+				t.Errorf("%d requests for what was refused before", n)
+			}
 			if st, _ := b.State(); st != backend.Locked {
 				t.Errorf("state %v", st)
 			}

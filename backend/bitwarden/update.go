@@ -142,6 +142,13 @@ func (b *Backend) update(anyway bool) (*flight, error) {
 	return f, nil
 }
 
+// pausing says that it is not worth asking the server again yet.
+func (b *Backend) pausing() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err != nil && time.Now().Before(b.again)
+}
+
 func (b *Backend) hasVault() bool {
 	b.vaultMu.RLock()
 	defer b.vaultMu.RUnlock()
