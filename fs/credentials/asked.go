@@ -97,6 +97,18 @@ func (a *Asked) Forget(fields ...string) {
 	a.keep()
 }
 
+// Close wipes everything here, and leaves what is kept for the next process to
+// whoever has taken this one's place.
+func (a *Asked) Close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.save = nil
+	for field, v := range a.held {
+		v.Destroy()
+		delete(a.held, field)
+	}
+}
+
 // Missing are those of sources that nobody has typed.
 func (a *Asked) Missing(sources []credential.Source) (missing []credential.Source) {
 	a.mu.Lock()

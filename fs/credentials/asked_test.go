@@ -85,6 +85,15 @@ func TestAsked(t *testing.T) {
 	last := credentials.NewAsked("bw", k.slot())
 	holds(t, last, "password", password)
 	holds(t, last, "totp", "")
+	closed := credentials.NewAsked("bw", k.slot())
+	closed.Close()
+	holds(t, closed, "password", "")
+	give(t, closed, "password", "of the one before")
+	closed.Close()
+	kept := credentials.NewAsked("bw", k.slot())
+	holds(t, kept, "password", password)
+	kept.Close()
+
 	last.Forget()
 	holds(t, last, "password", "")
 	if got := fields(last.Missing(both)); len(got) != 2 {

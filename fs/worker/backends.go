@@ -176,6 +176,9 @@ func (w *worker) retire(old map[string]*opened) {
 				w.mu.Lock()
 				defer w.mu.Unlock()
 				w.clear(o, w.opened[name])
+				if next := w.opened[name]; next == nil || next.asked != o.asked {
+					o.asked.Close()
+				}
 				if w.opened[name] == nil {
 					w.unkeep(stateSlot + name)
 					w.unkeep(valuesSlot + name)
