@@ -130,6 +130,6 @@ func (s *Settings) checkLogin(f conf.Fields, cloud bool) {
 	}
 }
 
-// Needs are the files without which a backend with such Settings does not work.
-// Those of credentials may come later.
+// Needs are the files without which a backend with such Settings does not work,
+// besides those of its credentials.
 func Needs(config any) []string { return config.(Settings).HTTP.Files() }

@@ -69,16 +69,9 @@ func places(server string) (api, identity string) {
 	return server + "/api", server + "/identity"
 }
 
-// Needs are the files without which a backend with such Settings does not work.
-func Needs(config any) []string {
-	files := config.(Settings).HTTP.Files()
-	for _, s := range credential.All(config) {
-		if s.Kind == credential.File {
-			files = append(files, s.Name)
-		}
-	}
-	return files
-}
+// Needs are the files without which a backend with such Settings does not work,
+// besides those of its credentials.
+func Needs(config any) []string { return config.(Settings).HTTP.Files() }
 
 // Reference is the key of a secret in `secrets:`: an `id`, or a `name`, by default
 // the path of the secret, and perhaps its `project`, by name or id.

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/secretfs/secretfs/backend/credential"
 	"github.com/secretfs/secretfs/backend/httpc"
 	"github.com/secretfs/secretfs/policy/conf"
 )
@@ -64,14 +63,6 @@ func standby(text string) string {
 	return ""
 }
 
-// Needs are the files without which a backend with such Settings, as Decode returns
-// them, does not work.
-func Needs(config any) []string {
-	files := config.(Settings).Files()
-	for _, s := range credential.All(config) {
-		if s.Kind == credential.File {
-			files = append(files, s.Name)
-		}
-	}
-	return files
-}
+// Needs are the files without which a backend with such Settings does not work,
+// besides those of its credentials.
+func Needs(config any) []string { return config.(Settings).Files() }

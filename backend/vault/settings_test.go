@@ -23,7 +23,7 @@ func TestDecode(t *testing.T) {
 		t.Errorf("got %+v\nwant %+v", got, want)
 	}
 	file := decode(t, "{address: 'http://127.0.0.1:8200', ca_file: ca.pem, auth: {method: token_file, file: token}}")
-	if got := strings.Join(vault.Needs(file), " "); got != "/etc/secretfs/ca.pem /etc/secretfs/token" {
+	if got := strings.Join(vault.Needs(file), " "); got != "/etc/secretfs/ca.pem" {
 		t.Errorf("needs %s", got)
 	}
 }

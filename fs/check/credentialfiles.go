@@ -5,7 +5,6 @@ import (
 
 	"github.com/secretfs/secretfs/backend/credential"
 	"github.com/secretfs/secretfs/fs/credentials"
-	"github.com/secretfs/secretfs/policy/conf"
 )
 
 // credentialFiles adds the files that credentials are in and that would be
@@ -20,7 +19,7 @@ func (r *Report) credentialFiles(ctx context.Context, cfg *Config, missing map[s
 			v, err := chain.Get(ctx, s)
 			v.Destroy()
 			if err != nil {
-				r.add(conf.Pos{}, "backend %s: %v", b.Name, err)
+				r.add(written(&b), "backend %s: %v", b.Name, err)
 			}
 		}
 	}

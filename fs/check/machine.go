@@ -19,21 +19,29 @@ func (r *Report) needs(cfg *Config) map[string]bool {
 	missing := map[string]bool{}
 	for _, b := range cfg.Policy.Backends {
 		if files := cfg.Needs[b.Type]; files != nil {
-			missing[b.Name] = r.needsFiles(b.Name, files(b.Config))
+			missing[b.Name] = r.needsFiles(&b, b.Name, files(b.Config))
 		}
 	}
 	return missing
 }
 
 // needsFiles adds the files that cannot be read, and says whether there are any.
-func (r *Report) needsFiles(who string, files []string) (missing bool) {
+func (r *Report) needsFiles(b *policy.Backend, who string, files []string) (missing bool) {
 	for _, file := range files {
 		if err := readable(file); err != nil {
 			missing = true
-			r.add(conf.Pos{}, "backend %s: %v", who, err)
+			r.add(written(b), "backend %s: %v", who, err)
 		}
 	}
 	return missing
+}
+
+// written is where the policy has a backend.
+func written(b *policy.Backend) conf.Pos {
+	if b.Settings == nil {
+		return conf.Pos{}
+	}
+	return b.Settings.Pos
 }
 
 // doubts adds what there is to be said against backends.

@@ -7,7 +7,6 @@ import (
 
 	"github.com/secretfs/secretfs/backend/offline"
 	"github.com/secretfs/secretfs/backend/secret"
-	"github.com/secretfs/secretfs/policy/conf"
 )
 
 // offline adds copies that could be made and not be opened again, which would
@@ -15,7 +14,7 @@ import (
 func (r *Report) offline(ctx context.Context, cfg *Config) {
 	for _, b := range cfg.Policy.Backends {
 		s, ok := b.Offline.(offline.Settings)
-		if !ok || r.needsFiles(b.Name+", offline", s.Files()) || wantsPlugin(s.Files()) {
+		if !ok || r.needsFiles(&b, b.Name+", offline", s.Files()) || wantsPlugin(s.Files()) {
 			continue
 		}
 		copies := offline.New(offline.Config{
@@ -23,7 +22,7 @@ func (r *Report) offline(ctx context.Context, cfg *Config) {
 			Keys: func(files []string) offline.Keys { return cfg.Identities(files, nil) },
 		})
 		if err := copies.Probe(ctx); err != nil {
-			r.add(conf.Pos{}, "backend %s, offline: a copy could not be made and opened again: %v", b.Name, err)
+			r.add(written(&b), "backend %s, offline: a copy could not be made and opened again: %v", b.Name, err)
 		}
 	}
 }
