@@ -22,12 +22,16 @@ type Backend struct {
 	start    helper.Starter
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
+	echoes   *echoes
 
 	mu       sync.RWMutex // held for reading while versions is in use
 	versions *salt.Salt   // nil once closed
 }
 
-var _ backend.Remote = (*Backend)(nil)
+var (
+	_ backend.Remote = (*Backend)(nil)
+	_ backend.Locker = (*Backend)(nil)
+)
 
 // Open is the backend.Opener of this package. It runs nothing.
 func Open(config any, env backend.Env) (backend.Backend, error) {
@@ -35,7 +39,7 @@ func Open(config any, env backend.Env) (backend.Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Backend{settings: config.(Settings), start: env.Helper, versions: versions}
+	b := &Backend{settings: config.(Settings), start: env.Helper, versions: versions, echoes: newEchoes()}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	return b, nil
 }
@@ -63,7 +67,7 @@ func (b *Backend) Get(ctx context.Context, key string) (*backend.Secret, error) 
 	case errors.Is(err, context.Canceled), errors.Is(err, backend.ErrTimeout):
 		return nil, fmt.Errorf("running %s: %w", argv[0], err)
 	case err != nil:
-		return nil, backend.Alone(err)
+		return nil, backend.Alone(b.echoes.discreet(key, argv[0], err))
 	}
 	if v, err = b.trimmed(v, argv[0]); err != nil {
 		return nil, backend.Alone(err)
@@ -81,6 +85,7 @@ func (b *Backend) named(key string, v *secret.Value) (*backend.Secret, error) {
 		v.Destroy()
 		return nil, errClosed
 	}
+	b.echoes.learn(key, v.Bytes())
 	return &backend.Secret{Value: v, Version: b.versions.Version(key, v.Bytes())}, nil
 }
 
@@ -107,6 +112,12 @@ func (b *Backend) trimmed(v *secret.Value, name string) (*secret.Value, error) {
 	}
 	copy(fit.Bytes(), text)
 	return fit, nil
+}
+
+// Lock forgets what it knows of values.
+func (b *Backend) Lock(context.Context) error {
+	b.echoes.forget()
+	return nil
 }
 
 // Close ends what runs.

@@ -142,6 +142,35 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestEchoes: a command that fails quotes nothing of what it has printed before.
+func TestEchoes(t *testing.T) {
+	for value, said := range map[string]string{
+		"correct horse battery": "no: correct h is wrong", "tr0ub4dor": "is it tr0ub4dor?", "1234": "the PIN 1234 is blocked",
+	} {
+		file := t.TempDir() + "/value"
+		if err := os.WriteFile(file, []byte(value), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b := open(t, exec.Settings{Command: []string{"sh", "-c", `cat $0 2>/dev/null || { echo "$1" >&2; exit 77; }`, file, said, "{key}"}}, backend.Slot{})
+		if got, _, err := get(t, b, "k"); got != value || err != nil {
+			t.Fatalf("got %q, %v", got, err)
+		}
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := get(t, b, "k")
+		if !errors.Is(err, backend.ErrRejected) || !strings.HasPrefix(err.Error(), "running sh: it failed, and what it said shows a part of the secret") || !backend.IsAlone(err) {
+			t.Errorf("%s: got %v", value, err)
+		}
+		if _, _, err := get(t, b, "another"); !strings.Contains(err.Error(), said) {
+			t.Errorf("of another secret: got %v", err)
+		}
+		if err := b.(backend.Locker).Lock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestEnvironment: a command starts where and with what the policy says.
 func TestEnvironment(t *testing.T) {
 	const script = `echo "$A $PWD"; readlink /proc/self/fd/0`
