@@ -3,8 +3,10 @@ package worker
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 
@@ -20,6 +22,9 @@ const madvDontNeedLocked = 24
 // from its page cache, where it is in common with the holder.
 func dropProgram() error {
 	maps, err := os.Open("/proc/self/smaps")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // a kernel without CONFIG_PROC_PAGE_MONITOR: they stay
+	}
 	if err != nil {
 		return err
 	}
