@@ -135,11 +135,34 @@ func TestConformance(t *testing.T) {
 	opened := func(s *site) func(*testing.T) (backend.Backend, string) {
 		return func(*testing.T) (backend.Backend, string) { return bws.New(settings, s.env, s.network), tokenKey }
 	}
+	revoked := newSite()
+	revoked.Revoke(revoked.cred.text)
+	var log safeLog
+	s.env.Log = slog.New(slog.NewTextHandler(&log, nil))
 	backendtest.Run(t, func(*testing.T) backendtest.Fixture {
 		return backendtest.Fixture{
 			Backend: bws.New(settings, s.env, s.network),
 			Secrets: map[string]string{tokenKey: tokenValue, dbKey: dbValue},
-			Missing: "prod/nothing", Corrupt: opened(damaged), Locked: opened(wrong),
+			Missing: "prod/nothing", Corrupt: opened(damaged), Locked: opened(wrong), Denied: opened(revoked),
+			Server: func(*testing.T) backendtest.Server {
+				way, env := &line{RoundTripper: s.network}, s.env
+				const ttl = time.Millisecond
+				env.Timings.Default.TTL = ttl
+				return backendtest.Server{
+					Backend: bws.New(settings, env, way), Key: tokenKey,
+					Cut: func() {
+						way.set(true, false)
+						time.Sleep(2 * ttl) // until then nobody would ask the server
+					},
+					Stall: func() { way.set(false, true) }, Mend: func() { way.set(false, false) },
+				}
+			},
+			Reopen: func(_ *testing.T, slot backend.Slot) backend.Backend {
+				env := s.env
+				env.State = slot
+				return bws.New(settings, env, s.network)
+			},
+			Tokens: []string{s.cred.text[39:61], s.cred.text[62:]}, Log: log.String,
 		}
 	})
 }
