@@ -2,24 +2,30 @@ package bitwarden_test
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/backendtest"
 	"github.com/secretfs/secretfs/backend/bitwarden"
+	"github.com/secretfs/secretfs/backend/bitwarden/api"
 	"github.com/secretfs/secretfs/tests/bwserver"
+	"github.com/secretfs/secretfs/tests/vaultd"
 )
 
 func TestSuite(t *testing.T) {
-	const first, second = "first-password-of-db", "second-password-of-mail"
+	const first, second = "first-canary-of-db", "second-canary-of-mail"
 	fill := func(w *world) map[string]string {
 		return map[string]string{"item:" + w.add("db", first): first, "item:" + w.add("mail", second): second}
 	}
 	backendtest.Run(t, func(t *testing.T) backendtest.Fixture {
 		w := newWorld(t)
 		w.stateless = true // what a holder keeps is not counted against the backend
+		secrets := fill(w)
 		return backendtest.Fixture{
-			Secrets: fill(w), Backend: w.open(), Missing: "item:nothing",
+			Secrets: secrets, Backend: w.open(), Missing: "item:nothing",
 			Corrupt: func(t *testing.T) (backend.Backend, string) {
 				w := newWorld(t)
 				fill(w)
@@ -35,8 +41,45 @@ func TestSuite(t *testing.T) {
 				w.set("password", "")
 				return w.open(), "item:db"
 			},
+			Denied: func(t *testing.T) (backend.Backend, string) {
+				w := newWorld(t)
+				fill(w)
+				w.set("client_secret", "a-secret-of-nobody")
+				return w.open(), "item:db"
+			},
+			Server: func(t *testing.T) backendtest.Server {
+				const ttl = 10 * time.Millisecond
+				w.server.Hook(hubless)
+				way := vaultd.Through(t, w.server.URL)
+				cfg, env := w.cfg, w.env()
+				cfg.Hosts, env.Timings.Default.TTL = api.SelfHosted(way.Address), ttl
+				return backendtest.Server{
+					Backend: again(t, cfg, env), Key: slices.Sorted(maps.Keys(secrets))[0],
+					Cut: func() {
+						way.Cut()
+						time.Sleep(2 * ttl) // until then nobody would ask the server
+					},
+					Stall: func() { way.Stall(t) }, Mend: func() { way.Mend(t) },
+				}
+			},
+			Reopen: func(t *testing.T, slot backend.Slot) backend.Backend {
+				env := w.env()
+				env.State = slot
+				return again(t, w.cfg, env)
+			},
+			Place: "items", Tokens: []string{password, w.account.ClientSecret}, Log: w.logged,
 		}
 	})
+}
+
+// again opens a backend, which the suite closes.
+func again(t *testing.T, cfg bitwarden.Settings, env backend.Env) backend.Backend {
+	t.Helper()
+	b, err := bitwarden.New(cfg, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 func TestLoginByKey(t *testing.T) {

@@ -25,6 +25,9 @@ type keptSession struct {
 	Account api.Account
 	Sealed  string    `json:",omitempty"` // tokens
 	Expires time.Time // of the access token
+	// Check opens with the account's key that belongs to the session, where that is
+	// kept as well: the two are not written at once.
+	Check string `json:",omitempty"`
 	// Versions are names of states of secrets, by digests of ciphertext.
 	Versions map[string]backend.Version `json:",omitempty"`
 }
@@ -40,6 +43,7 @@ func (s *Settings) mark() string {
 const (
 	forTokens = "secretfs tokens"
 	forCopy   = "secretfs copy of the vault"
+	forCheck  = "secretfs state"
 )
 
 // keep writes down a session.
@@ -51,7 +55,42 @@ func (s *session) keep(names map[string]backend.Version) ([]byte, error) {
 			return nil, err
 		}
 	}
+	if s.user != nil {
+		var err error
+		if k.Check, err = checkOf(s.user, k.Mark); err != nil {
+			return nil, err
+		}
+	}
 	return json.Marshal(k)
+}
+
+// checkOf seals something that is known.
+func checkOf(user *enc.Key, mark string) (string, error) {
+	key, err := user.Derive(forCheck)
+	if err != nil {
+		return "", err
+	}
+	defer key.Destroy()
+	return key.Seal([]byte(mark))
+}
+
+// belongs says whether user is the key with which check was made.
+func belongs(user *enc.Key, check, mark string) bool {
+	key, err := user.Derive(forCheck)
+	if err != nil {
+		return false
+	}
+	defer key.Destroy()
+	text, err := enc.Parse(check)
+	if err != nil {
+		return false
+	}
+	got, err := key.Open(text)
+	if err != nil {
+		return false
+	}
+	defer got.Destroy()
+	return string(got.Bytes()) == mark
 }
 
 func (s *session) seal() (string, error) {
@@ -133,6 +172,10 @@ func (s *session) restore(text []byte, user *enc.Key) (names map[string]backend.
 	if err := json.Unmarshal(text, &k); err != nil || k.Mark != s.cfg.mark() || k.Device == "" {
 		user.Destroy()
 		return nil, errors.New("it is damaged, or of another account")
+	}
+	if user != nil && !belongs(user, k.Check, k.Mark) {
+		user.Destroy()
+		return nil, errors.New("its key is of another session")
 	}
 	s.device, s.sealed = k.Device, k.Sealed
 	s.tokens.Account, s.tokens.Expires = k.Account, k.Expires
