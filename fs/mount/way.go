@@ -30,12 +30,14 @@ func (m *mounted) findParent() *os.File {
 	return nil
 }
 
-// way is a path to the mount, or to what is mounted on it.
+// way is a path to the mount, or to what is mounted on it. It is the calling
+// thread's: the first one of the process, which /proc/self stands for, may have
+// been the one that asked aside, and has no descriptors then.
 func (m *mounted) way() string {
 	if m.parent == nil {
 		return m.dir
 	}
-	return fmt.Sprintf("/proc/self/fd/%d/%s", m.parent.Fd(), filepath.Base(m.dir))
+	return fmt.Sprintf("/proc/thread-self/fd/%d/%s", m.parent.Fd(), filepath.Base(m.dir))
 }
 
 // above says whether a mount is ours or lies, with others between or not, on

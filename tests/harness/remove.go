@@ -52,9 +52,6 @@ func (m *Mount) remove() {
 			m.t.Errorf("secretfs has met with %q", strings.TrimSpace(sign))
 		}
 	}
-	if m.t.Failed() {
-		m.t.Logf("stderr of secretfs:\n%s", m.Log())
-	}
 	if _, err := os.Stat(m.Control); err == nil {
 		m.Unmount()
 	}
@@ -73,6 +70,9 @@ func (m *Mount) remove() {
 		if syscall.Unmount(m.Dir, syscall.MNT_DETACH|syscall.MNT_FORCE) != nil && exec.Command("fusermount3", "-uz", m.Dir).Run() != nil {
 			break
 		}
+	}
+	if m.t.Failed() {
+		m.t.Logf("stderr of secretfs:\n%s", m.Log())
 	}
 	if err := os.RemoveAll(m.Root); err != nil {
 		m.t.Errorf("removing the files of the mount: %v", err)
