@@ -238,7 +238,8 @@ func TestFaults(t *testing.T) {
 					t.Errorf("%d requests in ten minutes", asked)
 				}
 				f.set(nil)
-				time.Sleep(91 * time.Second)
+				// The longest hold, and the pause of whoever asked within it.
+				time.Sleep(91*time.Second + 30*time.Second)
 				reads(t, b, tokenKey, tokenValue, false)
 				b.Close()
 			})
