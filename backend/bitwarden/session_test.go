@@ -64,7 +64,7 @@ func TestWrongAPIKeyIsTriedOnce(t *testing.T) {
 	w.set("client_secret", "no such key")
 	b := w.open()
 	for range 5 {
-		refuses(t, b, "item:db", backend.ErrRejected, "client_id, client_secret")
+		refuses(t, b, "item:db", backend.ErrRejected, "it does not know this API key")
 	}
 	w.logins(1)
 	w.set("client_secret", w.account.ClientSecret)

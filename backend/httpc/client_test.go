@@ -117,7 +117,7 @@ func TestServersThatDoNotAnswer(t *testing.T) {
 		{"gone", gone.URL, backend.ErrUnavailable, "nothing listens on 127.0.0.1:"},
 		{"slow", slow + "/x?access_token=canary", backend.ErrTimeout, "GET " + slow + "/x: no answer in time"},
 		{"cut short", cut, backend.ErrUnavailable, "the connection was cut"},
-		{"hangs up", hangsUp + "?access_token=canary", backend.ErrUnavailable, "the connection was cut"},
+		{"hangs up", hangsUp + "?access_token=canary", backend.ErrUnavailable, "the connection was cut before the answer was complete (it may want https://)"},
 		{"too long", long, backend.ErrUnavailable, "longer than 2000 bytes"},
 		{"endless", endless, backend.ErrUnavailable, "longer than 2000 bytes"},
 		{"no such host", "http://canaryless.invalid/", backend.ErrUnavailable, `host "canaryless.invalid"`},

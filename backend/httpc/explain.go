@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,7 +36,9 @@ func explain(ctx context.Context, err error) error {
 	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no answer in time: %w", backend.ErrTimeout)
 	}
+	plain := false
 	if ue, ok := errors.AsType[*url.Error](err); ok {
+		plain = strings.HasPrefix(ue.URL, "http:")
 		err = ue.Err // the query may hold a credential
 	}
 	for _, kind := range sentinels {
@@ -47,12 +50,17 @@ func explain(ctx context.Context, err error) error {
 		return fmt.Errorf("%s: %w", text, backend.ErrUnavailable)
 	}
 	if text := explainNet(err); text != "" {
+		if plain && text == cutOff {
+			text += " (it may want https://)"
+		}
 		return fmt.Errorf("%s: %w", text, backend.ErrUnavailable)
 	}
 	return fmt.Errorf("%w: %w", err, backend.ErrUnavailable)
 }
 
 var sentinels = []error{backend.ErrUnavailable, backend.ErrRejected, backend.ErrTimeout}
+
+const cutOff = "the connection was cut before the answer was complete"
 
 func explainNet(err error) string {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
@@ -82,7 +90,7 @@ func explainNet(err error) string {
 	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH):
 		return "there is no way to" + where + " (is the network up?)"
 	case errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection was cut before the answer was complete"
+		return cutOff
 	}
 	return ""
 }

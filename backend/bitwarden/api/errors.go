@@ -33,8 +33,13 @@ func AsError(err error) *Error {
 
 func (e *Error) Error() string {
 	s := fmt.Sprintf("the server answers with status %d", e.Status)
-	if e.Message != "" {
+	switch {
+	case e.Message != "":
 		s += fmt.Sprintf(": %q", e.Message)
+	case e.Code == "invalid_client":
+		s += ": it does not know this API key (one that is made anew ends the one before it)"
+	case e.Code != "":
+		s += fmt.Sprintf(": %q", e.Code)
 	}
 	return s
 }
@@ -68,6 +73,7 @@ func failure(r *httpc.Reply) error {
 	}
 	if json.Unmarshal(r.Body, &b) == nil {
 		_ = json.Unmarshal(b.Error, &e.Code) // anything but a text says nothing
+		e.Code = printable(e.Code)
 		for _, text := range []string{b.ErrorModel.Message, b.ErrorDescription, b.Message} {
 			if e.Message = printable(text); e.Message != "" {
 				break

@@ -111,6 +111,11 @@ func (c *cipher) valueOf(it *item, f field) (sealed string, code bool, err error
 // counted: their names are encrypted too.
 func (c *cipher) list() string {
 	names := slices.Sorted(maps.Keys(c.fields()))
+	for i, name := range names {
+		if name == "totpsecret" { // as the manual spells it
+			names[i] = "totp_secret"
+		}
+	}
 	s := strings.Join(names, ", ")
 	if n := len(c.Fields); n > 0 {
 		s += fmt.Sprintf(" and %d of its own", n)

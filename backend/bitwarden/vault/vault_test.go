@@ -193,7 +193,7 @@ func TestFields(t *testing.T) {
 	b.refuses(v, Ref{Item: "n", Field: "password"}, backend.ErrNotFound, "it has notes")
 	b.refuses(v, Ref{Item: "l", Field: "void"}, backend.ErrNotFound, "empty")
 	b.refuses(v, Ref{Item: "l", Field: "twin"}, backend.ErrUnsupported, `2 fields "twin"`)
-	b.refuses(v, Ref{Item: "l", Field: "nope"}, backend.ErrNotFound, "password, totp, totpsecret, uri, username and 8 of its own")
+	b.refuses(v, Ref{Item: "l", Field: "nope"}, backend.ErrNotFound, "password, totp, totp_secret, uri, username and 8 of its own")
 }
 
 func TestItemsStandAlone(t *testing.T) {
