@@ -11,9 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// waiting is who keeps a mount busy and has no file of it open: open(2) holds the
+// mount for as long as it waits.
+const waiting = "somebody who has no file of it open, as a reader that waits for a secret (--lazy does not wait for them)"
+
 // busy names the processes that have files of mount id open or stand in it, as
 // "cat (pid 42)". It reads fdinfo and asks statx for the mount id only, so that
-// it cannot wait for the mount itself.
+// it cannot wait for the mount itself. It is never empty: somebody there is.
 func busy(id int) []string {
 	var names []string
 	procs, _ := filepath.Glob("/proc/[0-9]*")
@@ -23,6 +27,9 @@ func busy(id int) []string {
 		}
 		comm, _ := os.ReadFile(proc + "/comm")
 		names = append(names, fmt.Sprintf("%s (pid %s)", strings.TrimSpace(string(comm)), filepath.Base(proc)))
+	}
+	if len(names) == 0 {
+		return []string{waiting}
 	}
 	return names
 }

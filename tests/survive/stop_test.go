@@ -186,3 +186,25 @@ func TestCrashLoopUnderneath(t *testing.T) {
 		t.Errorf("what is on top: %q, %v", b, err)
 	}
 }
+
+// TestUmountWhileAReaderWaits: whoever waits in open(2) keeps the mount busy and
+// has nothing of it open.
+func TestUmountWhileAReaderWaits(t *testing.T) {
+	harness.Matrix(t, func(t *testing.T) {
+		m := stuck(t, "60s")
+		w := wait(t, m.Path("slow"))
+		start := time.Now()
+		out, err := m.Run("umount")
+		if err == nil || !strings.Contains(out, "a reader that waits for a secret") || time.Since(start) > 5*time.Second {
+			t.Errorf("after %s: %v\n%s", time.Since(start), err, out)
+		}
+		w.waits(t, "after the refusal")
+		if got := m.Read("good"); got != "fine" {
+			t.Errorf("got %q", got)
+		}
+		m.Must("umount", "--lazy")
+		if err := w.end(t, 10*time.Second); err == nil {
+			t.Errorf("the reader has read %q", w.out.String())
+		}
+	})
+}
