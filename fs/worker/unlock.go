@@ -231,7 +231,7 @@ func (w *worker) lock(ctx context.Context, o *opened) error {
 	select {
 	case err = <-done:
 	case <-ctx.Done():
-		err = fmt.Errorf("no answer: %w", backend.ErrTimeout)
+		err = fmt.Errorf("giving back what the server had given it: no answer within %s; that ends by itself: %w", lockTime, backend.ErrTimeout)
 	}
 	w.fs.Discard(name)
 	w.changes.add(name)
