@@ -32,12 +32,17 @@ func FuzzParseKeyFile(f *testing.F) {
 	f.Add([]byte("# created\r\n" + x.String() + "\r\n\r\n" + pq.String()))
 	f.Add([]byte(plugin.EncodeIdentity("x", []byte("data")) + "\nage1abc\nssh-ed25519 AAAA\n"))
 	f.Add(pem.EncodeToMemory(block))
+	protected, err := ssh.MarshalPrivateKeyWithPassphrase(ed, "comment", []byte("passphrase"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(pem.EncodeToMemory(protected))
 	f.Add([]byte("-----BEGIN AGE ENCRYPTED FILE-----\n"))
 	f.Add([]byte("\xef\xbb\xbf# only a comment"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		m := parseKeyFile("/k", in)
-		if len(m.ages)+len(m.plugins)+len(m.pgp)+len(m.problems) == 0 {
-			t.Error("neither an identity nor a sentence")
+		if len(m.ages)+len(m.plugins)+len(m.pgp)+len(m.problems) == 0 && m.protected == nil {
+			t.Error("no identity, no sentence, and no passphrase to ask for")
 		}
 		if len(m.problems) > maxProblems {
 			t.Errorf("%d sentences", len(m.problems))
