@@ -278,13 +278,15 @@ func TestDirectoryIsListedAnew(t *testing.T) {
 		}
 		time.Sleep(2 * ttl)
 		names(t, r, apps)
+		synctest.Wait() // who listed is answered before others are told
 		if n := f.Listings("apps"); n != 2 || changes.Load() != 0 {
 			t.Errorf("listed %d times after the ttl, told of %d changes", n, changes.Load())
 		}
 		f.Memory.Put("apps/new", "value of new")
 		f.Memory.Remove("apps/a")
 		time.Sleep(2 * ttl)
-		if got := names(t, r, apps); got != "new sub/" || changes.Load() != 1 {
+		got := names(t, r, apps)
+		if synctest.Wait(); got != "new sub/" || changes.Load() != 1 {
 			t.Errorf("got %s, told of %d changes", got, changes.Load())
 		}
 		f.Memory.Put("apps/newer", "value of newer")

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -194,8 +195,9 @@ func Text(t testing.TB, answer map[string]any, keys ...string) string {
 	return text
 }
 
-// Requests counts the requests to paths that begin with prefix, by the audit log.
-func (s *Server) Requests(t testing.TB, prefix string) (n int) {
+// Requests counts the requests to paths that begin with prefix and with none of
+// but, by the audit log as it is at one moment.
+func (s *Server) Requests(t testing.TB, prefix string, but ...string) (n int) {
 	t.Helper()
 	log, err := os.ReadFile(s.audit)
 	if err != nil {
@@ -206,7 +208,10 @@ func (s *Server) Requests(t testing.TB, prefix string) (n int) {
 			Type    string
 			Request struct{ Path string }
 		}
-		if json.Unmarshal(line, &r) == nil && r.Type == "request" && strings.HasPrefix(r.Request.Path, prefix) {
+		if json.Unmarshal(line, &r) != nil || r.Type != "request" || !strings.HasPrefix(r.Request.Path, prefix) {
+			continue
+		}
+		if !slices.ContainsFunc(but, func(b string) bool { return strings.HasPrefix(r.Request.Path, b) }) {
 			n++
 		}
 	}
