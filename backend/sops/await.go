@@ -18,15 +18,15 @@ func (b *Backend) outlived() bool {
 	return b.expired()
 }
 
-// current is the version to decrypt from.
-func (b *Backend) current(ctx context.Context) (*Document, error) {
+// current is the version to decrypt from, and why it is not the newest.
+func (b *Backend) current(ctx context.Context) (doc *Document, stale, err error) {
 	b.mu.Lock()
 	l := b.due()
 	good := b.good
 	b.mu.Unlock()
 	if l != nil && good == nil {
 		if err := b.wait(ctx, l.usable, 0); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	if l != nil {
@@ -37,9 +37,9 @@ func (b *Backend) current(ctx context.Context) (*Document, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.good == nil || b.expired() {
-		return nil, b.err
+		return nil, nil, b.err
 	}
-	return b.good.doc, nil
+	return b.good.doc, b.err, nil
 }
 
 // indexed is the version to answer Stat and List from, and why it is not the

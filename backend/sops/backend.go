@@ -150,12 +150,16 @@ var errClosed = fmt.Errorf("the backend is closed: %w", backend.ErrUnavailable)
 
 // Get decrypts the secret that key names.
 func (b *Backend) Get(ctx context.Context, key string) (*backend.Secret, error) {
-	doc, err := b.current(ctx)
+	doc, stale, err := b.current(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s, err := doc.Get(key)
-	return s, b.named(err)
+	if err != nil {
+		return nil, b.named(err)
+	}
+	s.Stale = stale
+	return s, nil
 }
 
 // Stat tells length and version of key, also while no key is at hand that

@@ -98,14 +98,28 @@ func (b *Backend) restart() *load {
 	if l == nil {
 		return b.start()
 	}
-	if l.hasRead {
+	switch left := recheck - time.Since(l.begun); {
+	case l.hasRead:
 		b.stale = true
-	} else if time.Since(l.begun) > recheck && b.stuck < maxStuck {
+	case left >= 0: // it may be quick yet
+		reader := l.reader
+		time.AfterFunc(left+1, func() { b.relieve(l, reader) })
+	case b.stuck < maxStuck:
 		b.stuck++
 		l.reader++
 		go b.run(l, l.reader)
 	}
 	return l
+}
+
+// relieve restarts l if that reader of it still hangs: what it waits for may not be
+// what lies there now, and nobody says so again.
+func (b *Backend) relieve(l *load, reader int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.load == l && l.reader == reader && !l.hasRead && b.ctx.Err() == nil {
+		b.restart()
+	}
 }
 
 // noticed is called when the file or a key file may have changed.
