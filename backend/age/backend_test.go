@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/age"
 	"github.com/secretfs/secretfs/backend/backendtest"
+	"github.com/secretfs/secretfs/backend/secret"
 	"github.com/secretfs/secretfs/backend/sops/keys"
 )
 
@@ -161,7 +163,7 @@ func sshKey(t *testing.T) (private string, recipient stdage.Recipient) {
 }
 
 var plaintexts = map[string]string{
-	"token": "canary-token-0001", "db/password": "canary-passphrase-0002", "db/deep/key": "canary-key-0003",
+	"token": "canary-token-0001", "db/password": "canary-database-0002", "db/deep/key": "canary-key-0003",
 }
 
 func TestSuite(t *testing.T) {
@@ -184,8 +186,55 @@ func TestSuite(t *testing.T) {
 				put(t, filepath.Join(p.dir, "token.age"), seal(t, plaintexts["token"], newIdentity(t).Recipient()))
 				return p, "token"
 			},
+			Denied: refused, Server: goes, Slow: touched,
+			Reopen: func(t *testing.T, slot backend.Slot) backend.Backend {
+				return age.New(age.Config{
+					Dir: p.dir, Keys: keys.New(keys.Config{KeyFiles: []string{p.keyFile}}, nil), KeyFiles: []string{p.keyFile}, MaxStale: time.Hour,
+					Save: slot.Save, Saved: slot.Saved,
+				})
+			},
+			Without: []string{"places"},
 		}
 	})
+}
+
+// refused has an identity that is protected by another passphrase than the one at
+// hand.
+func refused(t *testing.T) (backend.Backend, string) {
+	dir, keyFile, identity := t.TempDir(), filepath.Join(t.TempDir(), "keys.age"), newIdentity(t)
+	put(t, keyFile, seal(t, identity.String()+"\n", scrypt(t)))
+	put(t, filepath.Join(dir, "token.age"), seal(t, plaintexts["token"], identity.Recipient()))
+	helps := func(_ context.Context, call backend.HelperCall) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		go keys.Serve(call.Kind, theirs)
+		return ours, nil
+	}
+	ring := keys.New(keys.Config{KeyFiles: []string{keyFile}}, helps).Use(keys.Passphrase{
+		Get: func(context.Context) (*secret.Value, error) { return secret.From([]byte("another passphrase")) },
+	})
+	return age.New(age.Config{Dir: dir, Keys: ring, KeyFiles: []string{keyFile}}), "token"
+}
+
+// goes is a directory that can be taken away.
+func goes(t *testing.T) backendtest.Server {
+	p := newPlace(t)
+	p.seal(t, "token.age", plaintexts["token"])
+	return backendtest.Server{
+		Backend: p, Key: "token",
+		Cut:  func() { must(t, os.Rename(p.dir, p.dir+".away")) },
+		Mend: func() { must(t, os.Rename(p.dir+".away", p.dir)) },
+	}
+}
+
+// touched needs a token that somebody has to touch.
+func touched(t *testing.T) backendtest.Server {
+	p := newPlace(t)
+	put(t, filepath.Join(p.dir, "token.age"), seal(t, plaintexts["token"], p.identity.Recipient(), newIdentity(t).Recipient()))
+	g := gate{Keys: keys.New(keys.Config{KeyFiles: []string{p.keyFile}}, nil), open: make(chan struct{})}
+	return backendtest.Server{
+		Backend: age.New(age.Config{Dir: p.dir, Keys: g, MaxStale: time.Hour}), Key: "token",
+		Stall: func() {}, Mend: func() { close(g.open) },
+	}
 }
 
 // TestSizes: the length is true without any key, around every bound of a chunk.

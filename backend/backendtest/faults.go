@@ -13,9 +13,6 @@ import (
 const little = 300 * time.Millisecond
 
 func testDenied(t *testing.T, f Fixture) {
-	if f.Denied == nil {
-		t.Skip("the fixture denies nothing")
-	}
 	b, key := f.Denied(t)
 	defer closeOnce(t, b)
 	s, err := b.Get(limited(t), key)
@@ -24,7 +21,7 @@ func testDenied(t *testing.T, f Fixture) {
 
 // testDeadline has the source take a request and not answer.
 func testDeadline(t *testing.T, f Fixture) {
-	srv := server(t, f)
+	srv := server(t, f.Slow)
 	srv.Stall()
 	ctx, cancel := context.WithTimeout(context.Background(), little)
 	defer cancel()
@@ -49,12 +46,12 @@ func testDeadline(t *testing.T, f Fixture) {
 
 // testOutage takes the source away before the first answer, and after it.
 func testOutage(t *testing.T, f Fixture) {
-	srv := server(t, f)
+	srv := server(t, f.Server)
 	srv.Cut()
 	s, err := srv.Backend.Get(limited(t), srv.Key)
 	refused(t, f, s, err, backend.ErrUnavailable)
-	if backend.IsAlone(err) {
-		t.Errorf("%v is said to concern one secret alone", err)
+	if alone := backend.IsAlone(err); alone != srv.Alone {
+		t.Errorf("%v is said to concern one secret alone: %v, want %v", err, alone, srv.Alone)
 	}
 	srv.Mend()
 	recovers(t, f, srv)
@@ -77,11 +74,8 @@ func testOutage(t *testing.T, f Fixture) {
 	recovers(t, f, srv)
 }
 
-func server(t *testing.T, f Fixture) Server {
-	if f.Server == nil {
-		t.Skip("the fixture has no server")
-	}
-	srv := f.Server(t)
+func server(t *testing.T, open func(*testing.T) Server) Server {
+	srv := open(t)
 	t.Cleanup(func() { closeOnce(t, srv.Backend) })
 	return srv
 }

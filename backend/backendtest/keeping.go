@@ -17,10 +17,7 @@ import (
 // testLock sees what a Locker holds go, and the backend work again or say that it
 // is locked.
 func testLock(t *testing.T, f Fixture) {
-	l, ok := f.Backend.(backend.Locker)
-	if !ok {
-		t.Skip("no Locker")
-	}
+	l := f.Backend.(backend.Locker)
 	before := secret.Stats() // nothing was asked yet
 	for key := range f.Secrets {
 		get(t, f, key).Value.Destroy()
@@ -73,9 +70,6 @@ func (k *keeper) count() int {
 // testKept hands what one process kept to the next ones: whole, and damaged in
 // ways in which two parts that are written one after the other can be.
 func testKept(t *testing.T, f Fixture) {
-	if f.Reopen == nil {
-		t.Skip("the fixture cannot be opened again")
-	}
 	var k keeper
 	first := f.Reopen(t, backend.Slot{Save: k.save})
 	for key := range f.Secrets {
@@ -144,10 +138,7 @@ func readFrom(t *testing.T, f Fixture, b backend.Backend, key string) {
 
 // testPlaces lists a Lister, whose items must lead to secrets.
 func testPlaces(t *testing.T, f Fixture) {
-	l, ok := f.Backend.(backend.Lister)
-	if !ok || f.Place == "" {
-		t.Skip("no Lister, or no place")
-	}
+	l := f.Backend.(backend.Lister)
 	if n := walkPlace(t, f, l, f.Place); n == 0 {
 		t.Errorf("there are no secrets at %q", f.Place)
 	}

@@ -28,21 +28,22 @@ type Fixture struct {
 	// forged; Locked one for which no key, or a wrong one, is at hand. Their
 	// plaintexts are those of Secrets.
 	Corrupt, Locked func(t *testing.T) (backend.Backend, string)
-	// Plain says that the backend's secrets are not encrypted: Corrupt and Locked
-	// are nil.
-	Plain bool
-
-	// What follows may be left out, and is not tested then.
-
 	// Denied opens a backend whose source is there and does not give out the key.
 	Denied func(t *testing.T) (backend.Backend, string)
-	// Server opens a backend on a way to its source that can be cut.
-	Server func(t *testing.T) Server
+	// Server opens a backend on a way to its source that can be cut; Slow on one
+	// that can take requests and not answer.
+	Server, Slow func(t *testing.T) Server
 	// Reopen opens the backend as the next process does, with what an earlier one
 	// has kept. It does not close what it has opened before.
 	Reopen func(t *testing.T, s backend.Slot) backend.Backend
 	// Place is one of a backend.Lister at which there are secrets.
 	Place string
+	// Without names the cases that have no meaning for this backend. Each other
+	// one must have what it needs of the above, so that none is lost unnoticed.
+	Without []string
+
+	// What follows may be left out.
+
 	// Tokens are credentials, which must not show in an error or in the log.
 	Tokens []string
 	// Log is what the backends have logged so far.
@@ -54,46 +55,35 @@ type Server struct {
 	Backend backend.Backend
 	Key     string
 	// Cut makes the source unreachable at once; Stall lets it take requests and
-	// not answer; Mend ends either.
+	// not answer; Mend ends either. Server needs the first, Slow the second.
 	Cut, Stall, Mend func()
+	// Alone says that each secret has a source of its own, so that nothing is
+	// learned of the others when one is not reachable.
+	Alone bool
 }
 
 // hang is how long anything may take before the suite calls it stuck.
 const hang = 30 * time.Second
 
-// Run checks the contract of backend.Backend, and of Indexer where it is
-// implemented. It calls fixture for each test anew. Tests that watch locked
-// memory must not run beside it, so it does not run in parallel.
+// Run checks the contract of backend.Backend, and of Indexer, Locker and Lister
+// where they are implemented. It calls fixture for each test anew, and once before
+// them all. Tests that watch locked memory must not run beside it, so it does not
+// run in parallel.
 func Run(t *testing.T, fixture func(t *testing.T) Fixture) {
-	for _, test := range []struct {
-		name string
-		run  func(*testing.T, Fixture)
-	}{
-		{"found", testFound},
-		{"each caller owns its value", testOwned},
-		{"missing", testMissing},
-		{"cancelled", testCancelled},
-		{"concurrent", testConcurrent},
-		{"index", testIndex},
-		{"corrupt", testCorrupt},
-		{"locked", testLocked},
-		{"denied", testDenied},
-		{"deadline", testDeadline},
-		{"server gone and back", testOutage},
-		{"lock", testLock},
-		{"kept state", testKept},
-		{"places", testPlaces},
-	} {
-		t.Run(test.name, func(t *testing.T) {
+	f := fixture(t)
+	run, err := choose(f)
+	closeOnce(t, f.Backend)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range run {
+		t.Run(c.name, func(t *testing.T) {
 			f := fixture(t)
 			t.Cleanup(func() {
 				closeOnce(t, f.Backend)
 				silent(t, f)
 			})
-			if len(f.Secrets) < 2 || f.Missing == "" || !f.Plain && (f.Corrupt == nil || f.Locked == nil) {
-				t.Fatal("the fixture is incomplete")
-			}
-			test.run(t, f)
+			c.run(t, f)
 		})
 	}
 	t.Run("close wipes", func(t *testing.T) { testClose(t, fixture) })
@@ -219,10 +209,7 @@ func testConcurrent(t *testing.T, f Fixture) {
 }
 
 func testIndex(t *testing.T, f Fixture) {
-	ix, ok := f.Backend.(backend.Indexer)
-	if !ok {
-		t.Skip("no Indexer")
-	}
+	ix := f.Backend.(backend.Indexer)
 	for key := range f.Secrets {
 		s := get(t, f, key)
 		info, err := ix.Stat(limited(t), key)
@@ -271,9 +258,6 @@ func walk(t *testing.T, ix backend.Indexer, key string, leaves map[string]bool) 
 }
 
 func testCorrupt(t *testing.T, f Fixture) {
-	if f.Plain {
-		return // nothing tells damage
-	}
 	b, key := f.Corrupt(t)
 	defer closeOnce(t, b)
 	s, err := b.Get(limited(t), key)
@@ -281,9 +265,6 @@ func testCorrupt(t *testing.T, f Fixture) {
 }
 
 func testLocked(t *testing.T, f Fixture) {
-	if f.Plain {
-		return
-	}
 	b, key := f.Locked(t)
 	defer closeOnce(t, b)
 	s, err := b.Get(limited(t), key)

@@ -24,6 +24,21 @@ func TestSuite(t *testing.T) {
 		w := newWorld(t)
 		w.stateless = true // what a holder keeps is not counted against the backend
 		secrets := fill(w)
+		server := func(t *testing.T) backendtest.Server {
+			const ttl = 10 * time.Millisecond
+			w.server.Hook(hubless)
+			way := vaultd.Through(t, w.server.URL)
+			cfg, env := w.cfg, w.env()
+			cfg.Hosts, env.Timings.Default.TTL = api.SelfHosted(way.Address), ttl
+			return backendtest.Server{
+				Backend: again(t, cfg, env), Key: slices.Sorted(maps.Keys(secrets))[0],
+				Cut: func() {
+					way.Cut()
+					time.Sleep(2 * ttl) // until then nobody would ask the server
+				},
+				Stall: func() { way.Stall(t) }, Mend: func() { way.Mend(t) },
+			}
+		}
 		return backendtest.Fixture{
 			Secrets: secrets, Backend: w.open(), Missing: "item:nothing",
 			Corrupt: func(t *testing.T) (backend.Backend, string) {
@@ -47,21 +62,7 @@ func TestSuite(t *testing.T) {
 				w.set("client_secret", "a-secret-of-nobody")
 				return w.open(), "item:db"
 			},
-			Server: func(t *testing.T) backendtest.Server {
-				const ttl = 10 * time.Millisecond
-				w.server.Hook(hubless)
-				way := vaultd.Through(t, w.server.URL)
-				cfg, env := w.cfg, w.env()
-				cfg.Hosts, env.Timings.Default.TTL = api.SelfHosted(way.Address), ttl
-				return backendtest.Server{
-					Backend: again(t, cfg, env), Key: slices.Sorted(maps.Keys(secrets))[0],
-					Cut: func() {
-						way.Cut()
-						time.Sleep(2 * ttl) // until then nobody would ask the server
-					},
-					Stall: func() { way.Stall(t) }, Mend: func() { way.Mend(t) },
-				}
-			},
+			Server: server, Slow: server,
 			Reopen: func(t *testing.T, slot backend.Slot) backend.Backend {
 				env := w.env()
 				env.State = slot

@@ -139,30 +139,32 @@ func TestConformance(t *testing.T) {
 	revoked.Revoke(revoked.cred.text)
 	var log safeLog
 	s.env.Log = slog.New(slog.NewTextHandler(&log, nil))
+	server := func(*testing.T) backendtest.Server {
+		way, env := &line{RoundTripper: s.network}, s.env
+		const ttl = time.Millisecond
+		env.Timings.Default.TTL = ttl
+		return backendtest.Server{
+			Backend: bws.New(settings, env, way), Key: tokenKey,
+			Cut: func() {
+				way.set(true, false)
+				time.Sleep(2 * ttl) // until then nobody would ask the server
+			},
+			Stall: func() { way.set(false, true) }, Mend: func() { way.set(false, false) },
+		}
+	}
 	backendtest.Run(t, func(*testing.T) backendtest.Fixture {
 		return backendtest.Fixture{
 			Backend: bws.New(settings, s.env, s.network),
 			Secrets: map[string]string{tokenKey: tokenValue, dbKey: dbValue},
 			Missing: "prod/nothing", Corrupt: opened(damaged), Locked: opened(wrong), Denied: opened(revoked),
-			Server: func(*testing.T) backendtest.Server {
-				way, env := &line{RoundTripper: s.network}, s.env
-				const ttl = time.Millisecond
-				env.Timings.Default.TTL = ttl
-				return backendtest.Server{
-					Backend: bws.New(settings, env, way), Key: tokenKey,
-					Cut: func() {
-						way.set(true, false)
-						time.Sleep(2 * ttl) // until then nobody would ask the server
-					},
-					Stall: func() { way.set(false, true) }, Mend: func() { way.set(false, false) },
-				}
-			},
+			Server: server, Slow: server,
 			Reopen: func(_ *testing.T, slot backend.Slot) backend.Backend {
 				env := s.env
 				env.State = slot
 				return bws.New(settings, env, s.network)
 			},
 			Tokens: []string{s.cred.text[39:61], s.cred.text[62:]}, Log: log.String,
+			Without: []string{"places"}, // it knows all secrets, and is an Indexer
 		}
 	})
 }

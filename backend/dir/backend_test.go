@@ -94,7 +94,22 @@ func TestSuite(t *testing.T) {
 		for key, plain := range plaintexts {
 			put(t, filepath.Join(at, key), plain)
 		}
-		return backendtest.Fixture{Backend: open(t, at, backend.Slot{}), Secrets: plaintexts, Missing: "nope", Plain: true}
+		return backendtest.Fixture{
+			Backend: open(t, at, backend.Slot{}), Secrets: plaintexts, Missing: "nope",
+			Server: func(t *testing.T) backendtest.Server {
+				at := filepath.Join(t.TempDir(), "credentials")
+				put(t, filepath.Join(at, "token"), plaintexts["token"])
+				return backendtest.Server{
+					Backend: open(t, at, backend.Slot{}), Key: "token",
+					Cut:  func() { must(t, os.Rename(at, at+".away")) },
+					Mend: func() { must(t, os.Rename(at+".away", at)) },
+				}
+			},
+			Reopen: func(t *testing.T, slot backend.Slot) backend.Backend { return open(t, at, slot) },
+			// Files in the clear show no damage and need no key, and root may read
+			// all of them. One that does not answer has a filesystem that hangs.
+			Without: []string{"corrupt", "locked", "denied", "deadline", "lock", "places"},
+		}
 	})
 }
 

@@ -75,8 +75,10 @@ func store(t *testing.T, plaintexts map[string]string) exec.Settings {
 	const script = `
 case $1 in
 	damaged) echo "$1: no data" >&2; cat token; exit 65;;
-	locked) echo "the store is locked; the token is $(cat token)" >&2; cat token; exit 77;;
+	denied) echo "the store is locked; the token is $(cat token)" >&2; cat token; exit 77;;
 esac
+[ ! -e .stalled ] || sleep 3600
+[ ! -e .cut ] || { echo "nobody answers" >&2; exit 1; }
 [ -f "$1" ] || { echo "$1 is not in the store" >&2; exit 66; }
 cat "$1"`
 	return exec.Settings{Command: []string{"sh", "-c", script, "store", "{key}"}, Dir: dir, Trim: true}
@@ -94,8 +96,32 @@ func TestSuite(t *testing.T) {
 				return open(t, store(t, plaintexts), backend.Slot{}), key
 			}
 		}
-		return backendtest.Fixture{Backend: b, Secrets: plaintexts, Missing: "nope", Corrupt: opens("damaged"), Locked: opens("locked")}
+		return backendtest.Fixture{
+			Backend: b, Secrets: plaintexts, Missing: "nope", Corrupt: opens("damaged"), Denied: opens("denied"), Server: remote, Slow: remote,
+			Reopen: func(t *testing.T, slot backend.Slot) backend.Backend { return open(t, store(t, plaintexts), slot) },
+			// What is locked a command cannot say otherwise than that it refuses.
+			Without: []string{"index", "locked", "places"},
+		}
 	})
+}
+
+// remote is a store somewhere behind the command.
+func remote(t *testing.T) backendtest.Server {
+	s := store(t, plaintexts)
+	sign := func(name string) func() {
+		return func() {
+			if err := os.WriteFile(filepath.Join(s.Dir, name), nil, 0o600); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	return backendtest.Server{
+		Backend: open(t, s, backend.Slot{}), Key: "token", Alone: true, Cut: sign(".cut"), Stall: sign(".stalled"),
+		Mend: func() {
+			os.Remove(filepath.Join(s.Dir, ".cut"))
+			os.Remove(filepath.Join(s.Dir, ".stalled"))
+		},
+	}
 }
 
 func TestOutput(t *testing.T) {

@@ -75,9 +75,9 @@ func (h host) seal(t *testing.T, path, plain string, flags ...string) {
 	h.creds(t, plain, append(append([]string{"encrypt", "--with-key=host"}, flags...), "-", path)...)
 }
 
-func (h host) open(t *testing.T, dir string) backend.Backend {
+func (h host) open(t *testing.T, dir string, env ...string) backend.Backend {
 	t.Helper()
-	start := helpertest.Exec{Commands: map[string][]string{program.Kind: {"/proc/self/exe", "helper"}}, Env: h.env()}
+	start := helpertest.Exec{Commands: map[string][]string{program.Kind: {"/proc/self/exe", "helper"}}, Env: append(h.env(), env...)}
 	b, err := systemdcreds.Open(systemdcreds.Settings{Path: dir}, backend.Env{Helper: start.Run})
 	must(t, err)
 	t.Cleanup(func() { b.Close() })
@@ -149,8 +149,42 @@ func TestSuite(t *testing.T) {
 				h.seal(t, dir+"/token.cred", plaintexts["token"])
 				return host{filepath.Join(dir, "none")}.open(t, dir), "token"
 			},
+			Denied: func(t *testing.T) (backend.Backend, string) {
+				dir := t.TempDir()
+				h.seal(t, dir+"/token.cred", plaintexts["token"], "--name=another")
+				return h.open(t, dir), "token"
+			},
+			Server: h.goes, Slow: h.stalls,
+			// It keeps nothing, so that there is nothing to lock or to hand on.
+			Without: []string{"lock", "kept state", "places"},
 		}
 	})
+}
+
+// goes is a directory that can be taken away.
+func (h host) goes(t *testing.T) backendtest.Server {
+	dir := filepath.Join(t.TempDir(), "credentials")
+	h.seal(t, dir+"/token.cred", plaintexts["token"])
+	return backendtest.Server{
+		Backend: h.open(t, dir), Key: "token",
+		Cut:  func() { must(t, os.Rename(dir, dir+".away")) },
+		Mend: func() { must(t, os.Rename(dir+".away", dir)) },
+	}
+}
+
+// stalls is a systemd-creds that can wait for a TPM which does not answer.
+func (h host) stalls(t *testing.T) backendtest.Server {
+	dir, bin := t.TempDir(), t.TempDir()
+	h.seal(t, dir+"/token.cred", plaintexts["token"])
+	real, err := exec.LookPath("systemd-creds")
+	must(t, err)
+	sign := filepath.Join(bin, "stalled")
+	must(t, os.WriteFile(filepath.Join(bin, "systemd-creds"), fmt.Appendf(nil, "#!/bin/sh\n[ ! -e %s ] || sleep 3600\nexec %s \"$@\"\n", sign, real), 0o755))
+	return backendtest.Server{
+		Backend: h.open(t, dir, "PATH="+bin+":"+os.Getenv("PATH")), Key: "token",
+		Stall: func() { must(t, os.WriteFile(sign, nil, 0o600)) },
+		Mend:  func() { must(t, os.Remove(sign)) },
+	}
 }
 
 // TestNames: a credential opens under the name that it was encrypted with, and a file

@@ -204,6 +204,13 @@ func TestSuite(t *testing.T) {
 	s.Do(t, "POST", "secret/data/suite", map[string]any{"data": map[string]string{
 		"token": plaintexts["secret/suite#token"], "password": plaintexts["secret/suite#password"],
 	}})
+	server := func(t *testing.T) backendtest.Server {
+		way := vaultd.Through(t, s.Address)
+		return backendtest.Server{
+			Backend: open(t, way.Address, byToken, asRoot()).Backend, Key: "secret/suite#token",
+			Cut: way.Cut, Stall: func() { way.Stall(t) }, Mend: func() { way.Mend(t) },
+		}
+	}
 	backendtest.Run(t, func(t *testing.T) backendtest.Fixture {
 		p := open(t, s.Address, byToken, asRoot())
 		p.cfg.Save = nil // the suite counts what is left
@@ -221,13 +228,7 @@ func TestSuite(t *testing.T) {
 			Denied: func(t *testing.T) (backend.Backend, string) {
 				return open(t, s.Address, byToken, map[string]string{"token": s.Token(t, nil, "default")}).Backend, "secret/suite#token"
 			},
-			Server: func(t *testing.T) backendtest.Server {
-				way := vaultd.Through(t, s.Address)
-				return backendtest.Server{
-					Backend: open(t, way.Address, byToken, asRoot()).Backend, Key: "secret/suite#token",
-					Cut: way.Cut, Stall: func() { way.Stall(t) }, Mend: func() { way.Mend(t) },
-				}
-			},
+			Server: server, Slow: server, Without: []string{"index"},
 			Reopen: func(t *testing.T, slot backend.Slot) backend.Backend {
 				p := open(t, s.Address, byToken, asRoot())
 				p.Close()
