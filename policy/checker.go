@@ -66,9 +66,13 @@ func (c *Case) Decide(caller *Caller) Decision {
 	return c.checker.decide(&c.question)
 }
 
-// File decides whether c may read the file at path, about which the tree says
-// n.
-func (k *Checker) File(c *Caller, path string, n Node) Decision { return k.Case(path, n).Decide(c) }
+// File decides whether c may do want to the file at path, about which the tree
+// says n.
+func (k *Checker) File(c *Caller, path string, n Node, want Want) Decision {
+	at := k.Case(path, n)
+	at.question.Want = want
+	return at.Decide(c)
+}
 
 // Dir decides whether c may do want to the directory at path, about which the
 // tree says n: WantRead to list it, WantExec to look something up in it.

@@ -74,7 +74,7 @@ func TestChecker(t *testing.T) {
 		{"none", mem0, "refused: "},
 	} {
 		n, _ := k.Tree.Lookup(c.path)
-		d := k.File(&c.caller, c.path, n)
+		d := k.File(&c.caller, c.path, n, policy.WantRead)
 		got := d.Rule
 		if !d.Allowed {
 			got = "refused: " + got
@@ -140,7 +140,7 @@ func BenchmarkCheck(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				n, _ := k.Tree.Lookup(path)
-				if !k.File(&c, path, n).Allowed {
+				if !k.File(&c, path, n, policy.WantRead).Allowed {
 					b.Fatal("refused")
 				}
 			}

@@ -39,7 +39,7 @@ func (w *worker) handleExplain(ctx context.Context, args json.RawMessage) (any, 
 	owned := view.Owned(n, false)
 	e.Steps = append(e.Steps,
 		fmt.Sprintf("%s: mode %04o, owner %s (uid %d), group %s (gid %d)", path, owned.Mode, n.Perm.Owner, owned.UID, n.Perm.Group, owned.GID))
-	d := view.File(&c, path, n)
+	d := view.File(&c, path, n, policy.WantRead)
 	e.Allowed, e.Rule = d.Allowed, d.Rule
 	if !d.Allowed {
 		e.Errno = "EACCES"

@@ -164,16 +164,11 @@ func (g *Gate) Access(path string, dir bool, c policy.Caller, want policy.Want) 
 	if !ok {
 		return backend.ErrNotFound
 	}
-	d := policy.Decision{Allowed: true}
-	switch {
-	case dir:
+	var d policy.Decision
+	if dir {
 		d = v.Dir(&c, path, n, want)
-	case want&policy.WantExec != 0:
-		d.Allowed, _ = v.Owned(n, false).Permits(&c, want)
-		d.Rule = "mode"
-	}
-	if !dir && d.Allowed && want&policy.WantRead != 0 {
-		d = v.File(&c, path, n)
+	} else {
+		d = v.File(&c, path, n, want)
 	}
 	if !d.Allowed {
 		return fmt.Errorf("%w: %s", ErrRefused, d.Rule)
