@@ -22,6 +22,7 @@ const (
 	roleChild = "child"
 	roleNest  = "nest" // a caller one user namespace further down
 	treeFD    = 3      // the tmpfs, inherited
+	mountFD   = 4      // the secretfs, inherited too
 )
 
 // An identity is what a thread puts on, in ids of its own user namespace. It
@@ -40,9 +41,10 @@ type ready struct {
 	Err string
 }
 
-// A call is a system call on a path below the tmpfs.
+// A call is a system call on a path below the tmpfs, or below the mount.
 type call struct {
 	Kind callKind
+	On   int // treeFD or mountFD
 	Path string
 	Arg  uint32 // flags of open(2), mode of access(2)
 }
@@ -62,18 +64,18 @@ func (c call) run() unix.Errno {
 	switch c.Kind {
 	case callOpen:
 		var fd int
-		if fd, err = unix.Openat(treeFD, c.Path, int(c.Arg)|unix.O_CLOEXEC|unix.O_NONBLOCK, 0); err == nil {
+		if fd, err = unix.Openat(c.On, c.Path, int(c.Arg)|unix.O_CLOEXEC|unix.O_NONBLOCK, 0); err == nil {
 			err = unix.Close(fd)
 		}
 	case callStat:
 		var st unix.Stat_t
-		err = unix.Fstatat(treeFD, c.Path, &st, 0)
+		err = unix.Fstatat(c.On, c.Path, &st, 0)
 	case callAccess:
-		err = unix.Faccessat(treeFD, c.Path, c.Arg, 0)
+		err = unix.Faccessat(c.On, c.Path, c.Arg, 0)
 	case callEffAccess:
-		err = unix.Faccessat(treeFD, c.Path, c.Arg, unix.AT_EACCESS)
+		err = unix.Faccessat(c.On, c.Path, c.Arg, unix.AT_EACCESS)
 	case callChdir:
-		if err = unix.Fchdir(treeFD); err == nil {
+		if err = unix.Fchdir(c.On); err == nil {
 			err = unix.Chdir(c.Path)
 		}
 	}
@@ -171,7 +173,7 @@ func orNil(errno unix.Errno) error {
 func nest() error {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.ExtraFiles = []*os.File{os.NewFile(treeFD, "tree")}
+	cmd.ExtraFiles = []*os.File{os.NewFile(treeFD, "tree"), os.NewFile(mountFD, "mount")}
 	cmd.Env = append(os.Environ(), roleEnv+"="+roleChild)
 	cmd.SysProcAttr = inUserNS(nestedInOuter.uids, nestedInOuter.gids)
 	return cmd.Run()

@@ -32,7 +32,7 @@ var (
 	nestedInOuter = namespace{
 		uids: []syscall.SysProcIDMap{oneMap(0, 500, 100)}, gids: []syscall.SysProcIDMap{oneMap(0, 700, 100)},
 	}
-	namespaces = []namespace{
+	namespaces = [...]namespace{
 		{name: "the initial namespace"},
 		container,
 		{
@@ -134,6 +134,25 @@ func drawBranch(r *rand.Rand, ns namespace, id identity) branch {
 		}
 	}
 	return b
+}
+
+// A drawn caller, and the branches it tries.
+type drawn struct {
+	id       identity
+	branches [branches]branch
+}
+
+// draw draws all callers of a namespace, which the policy of the mount has to
+// know beforehand.
+func draw(r *rand.Rand, ns namespace) (all [identities]drawn) {
+	for i := range all {
+		d := &all[i]
+		d.id = drawIdentity(r, ns)
+		for j := range d.branches {
+			d.branches[j] = drawBranch(r, ns, d.id)
+		}
+	}
+	return all
 }
 
 func drawOwner(r *rand.Rand, maps []syscall.SysProcIDMap, callers ...uint32) uint32 {

@@ -1,6 +1,7 @@
 // Package permission holds the proof that the permission check is the kernel's:
 // what caller.Lookup and policy.Owned.Permits say of random callers and files
-// is compared with what the kernel does on a tmpfs.
+// is compared with what the kernel does on a tmpfs; and the same callers meet
+// the same owners and modes on a real mount.
 package permission
 
 import (
@@ -16,12 +17,14 @@ import (
 
 	"github.com/secretfs/secretfs/fs/caller"
 	"github.com/secretfs/secretfs/policy"
+	"github.com/secretfs/secretfs/tests/harness"
 	"golang.org/x/sys/unix"
 )
 
 const (
 	identities = 500 // in each namespace
 	branches   = 8   // for each identity
+	onMount    = 4   // of these are on the mount too: 12,000 combinations
 )
 
 func TestMain(m *testing.M) {
@@ -32,7 +35,7 @@ func TestMain(m *testing.M) {
 	case roleNest:
 		err = nest()
 	default:
-		os.Exit(m.Run())
+		os.Exit(harness.Main(m))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -58,27 +61,36 @@ func TestPermissionIsTheKernels(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED: needs root, to be every other user")
 	}
+	s := seed(t)
+	var all [len(namespaces)][identities]drawn
+	for i, ns := range namespaces {
+		all[i] = draw(rand.New(rand.NewPCG(s, uint64(i))), ns)
+	}
+	m := mountSecrets(t, all[:])
 	tree := mountTree(t)
 	proc, err := caller.Open("/proc")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = proc.Close() })
-	s := seed(t)
 	grounds := map[string]int{}
 	combinations := 0
 	for i, ns := range namespaces {
 		t.Run(ns.name, func(t *testing.T) {
-			p := &prover{t: t, ns: ns, tree: tree, proc: proc, rand: rand.New(rand.NewPCG(s, uint64(i))), grounds: grounds}
+			p := &prover{t: t, ns: ns, tree: tree, proc: proc, mount: m, grounds: grounds}
 			p.start()
-			for range identities {
-				p.round()
+			for j := range all[i] {
+				p.round(&all[i][j], (i*identities+j)*onMount)
 			}
 			combinations += identities * branches
 		})
 	}
-	if t.Failed() || combinations < len(namespaces)*identities*branches {
-		return // or skipped in part, as has been said
+	if t.Failed() {
+		return
+	}
+	m.checkAudit(t)
+	if combinations < len(namespaces)*identities*branches {
+		return // skipped in part, as has been said
 	}
 	t.Logf("%d combinations; calls by what decided: %v", combinations, grounds)
 	for _, by := range []string{policy.ByOwner, policy.ByGroup, policy.ByOther, policy.ByDACOverride, policy.ByDACReadSearch, ""} {
@@ -122,7 +134,7 @@ type prover struct {
 	ns      namespace
 	tree    *os.File
 	proc    *caller.Proc
-	rand    *rand.Rand
+	mount   *mounted
 	grounds map[string]int // ground -> calls
 
 	in  *gob.Encoder
@@ -134,7 +146,7 @@ func (p *prover) start() {
 	cmd := exec.Command("/proc/self/exe")
 	role := roleChild
 	cmd.Stderr = os.Stderr
-	cmd.ExtraFiles = []*os.File{p.tree}
+	cmd.ExtraFiles = []*os.File{p.tree, p.mount.root}
 	ns := p.ns
 	if ns.started != nil {
 		role, ns = roleNest, *ns.started
@@ -164,29 +176,35 @@ func (p *prover) start() {
 	})
 }
 
-func (p *prover) round() {
-	id := drawIdentity(p.rand, p.ns)
+// round has one caller try its branches, which are those from first on in the
+// mount.
+func (p *prover) round(d *drawn, first int) {
 	var r ready
-	p.exchange(id, &r)
+	p.exchange(d.id, &r)
 	if r.Err != "" {
-		p.t.Fatalf("putting on %+v: %s", id, r.Err)
+		p.t.Fatalf("putting on %+v: %s", d.id, r.Err)
 	}
-	var drawn [branches]branch
 	var trials []trial
-	for i := range drawn {
-		drawn[i] = drawBranch(p.rand, p.ns, id)
-		p.grow(i, drawn[i])
-		trials = append(trials, trialsOf(i, drawn[i], id)...)
+	for i, b := range d.branches {
+		p.grow(i, b)
+		trials = append(trials, trialsOf(i, b, d.id)...)
 	}
-	found := p.lookup(uint32(r.TID), id)
+	found := p.lookup(uint32(r.TID), d.id)
 	calls := make([]call, len(trials))
 	for i := range trials {
 		calls[i] = trials[i].call
 	}
+	again := repeat(trials, first)
+	for _, a := range again {
+		calls = append(calls, a.call)
+	}
 	var results []unix.Errno
 	p.exchange(calls, &results)
 	for i, tr := range trials {
-		p.compare(id, &found, tr, results[i])
+		p.compare(d.id, &found, tr, results[i])
+	}
+	for i, a := range again {
+		p.compareMount(d.id, &found, a, results[a.of], results[len(trials)+i])
 	}
 }
 

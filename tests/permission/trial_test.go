@@ -59,23 +59,23 @@ func trialsOf(i int, b branch, id identity) []trial {
 	dir := strconv.Itoa(i) + "/d"
 	file := dir + "/f"
 	open := func(path string, way []policy.Owned, flags uint32, want policy.Want) trial {
-		return trial{call{callOpen, path, flags}, way, want}
+		return trial{call{callOpen, treeFD, path, flags}, way, want}
 	}
 	trials := []trial{
 		open(file, b[:], unix.O_RDONLY, policy.WantRead),
 		open(file, b[:], unix.O_WRONLY, policy.WantWrite),
 		open(file, b[:], unix.O_RDWR, policy.WantRead|policy.WantWrite),
 		open(dir, b[:2], unix.O_RDONLY|unix.O_DIRECTORY, policy.WantRead),
-		{call{callStat, file, 0}, b[:], 0},
-		{call{callChdir, dir, 0}, b[:2], policy.WantExec},
+		{call{callStat, treeFD, file, 0}, b[:], 0},
+		{call{callChdir, treeFD, dir, 0}, b[:2], policy.WantExec},
 	}
 	for mode := range uint32(8) {
-		trials = append(trials, trial{call{callAccess, file, mode}, b[:], policy.Want(mode)})
+		trials = append(trials, trial{call{callAccess, treeFD, file, mode}, b[:], policy.Want(mode)})
 		if mode != 0 {
-			trials = append(trials, trial{call{callAccess, dir, mode}, b[:2], policy.Want(mode)})
+			trials = append(trials, trial{call{callAccess, treeFD, dir, mode}, b[:2], policy.Want(mode)})
 		}
 		if id.FSUID != id.RUID || id.FSGID != id.RGID {
-			trials = append(trials, trial{call{callEffAccess, file, mode}, b[:], policy.Want(mode)})
+			trials = append(trials, trial{call{callEffAccess, treeFD, file, mode}, b[:], policy.Want(mode)})
 		}
 	}
 	return trials
