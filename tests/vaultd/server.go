@@ -53,7 +53,7 @@ func Start(t testing.TB, config string) *Server {
 		args = append(args, "-config="+file)
 	}
 	cmd := exec.Command(program(t, "vault"), args...)
-	cmd.Env = []string{"VAULT_DISABLE_MLOCK=1", "HOME=" + dir, "PATH=" + os.Getenv("PATH")}
+	cmd.Env = []string{"VAULT_DISABLE_MLOCK=1", "HOME=" + dir, "TMPDIR=" + dir, "PATH=" + os.Getenv("PATH")} // plugins leave sockets behind
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	s.run(t, cmd)
 	s.Address = "http://" + listen
