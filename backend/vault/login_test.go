@@ -27,9 +27,11 @@ func TestToken(t *testing.T) {
 	p.fails(theKey, backend.ErrLocked, "no token is at hand")
 	p.give("token", "hvs.nonsense-nonsense")
 	p.fails(theKey, backend.ErrRejected, "the token is unknown to the server: it was revoked, or has run out")
-	asked := s.Requests(t, "")
+	// Without what goes on in the background with the token while it counts as good.
+	requests := func() int { return s.Requests(t, "", "auth/token/lookup-self", "sys/events/") }
+	asked := requests()
 	p.fails(theKey, backend.ErrRejected, "the token is unknown to the server")
-	if n := s.Requests(t, "") - asked; n != 0 {
+	if n := requests() - asked; n != 0 {
 		t.Errorf("a dead token was tried again, in %d requests", n)
 	}
 	first := s.Token(t, nil, "app")
