@@ -53,6 +53,7 @@ const (
 // changes. It implements backend.Backend, Indexer, Notifier, Refresher, Locker,
 // Unlocker and Reporter.
 type Backend struct {
+	backend.Changes
 	cfg    Config
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -62,7 +63,6 @@ type Backend struct {
 	dirty  chan struct{}
 
 	mu      sync.Mutex // guards all below, and the entries
-	changed func()
 	locked  bool
 	entries map[string]*entry // by key
 	kept    int64             // bytes of ciphertext in entries
@@ -199,20 +199,9 @@ func late(ctx context.Context) error {
 	return fmt.Errorf("the file does not open: %w", backend.ErrTimeout)
 }
 
-// Notify has changed called after each change of what is served. Call it before
-// the first Get.
-func (b *Backend) Notify(changed func()) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.changed = changed
-}
-
 func (b *Backend) tell() {
-	b.mu.Lock()
-	changed := b.changed
-	b.mu.Unlock()
-	if changed != nil && b.ctx.Err() == nil {
-		changed()
+	if b.ctx.Err() == nil {
+		b.Tell()
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 // A Backend serves the items of one vault. It implements backend.Backend,
 // Indexer, Lister, Notifier, Refresher, Locker, Unlocker and Reporter.
 type Backend struct {
+	backend.Changes
 	cfg    Settings
 	env    backend.Env
 	log    *slog.Logger
@@ -36,7 +37,6 @@ type Backend struct {
 
 	mu       sync.Mutex // guards what follows
 	flight   *flight    // the update that is under way, or nil
-	notice   func()     // who wants to know of changes, or nil
 	tried    bool
 	err      error // of the last update
 	pause    time.Duration
@@ -146,20 +146,9 @@ func (b *Backend) wipe() {
 	}
 }
 
-// Notify has changed called after each change of the vault. Call it before the
-// first Get.
-func (b *Backend) Notify(changed func()) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.notice = changed
-}
-
 func (b *Backend) tell() {
-	b.mu.Lock()
-	notice := b.notice
-	b.mu.Unlock()
-	if notice != nil && b.ctx.Err() == nil {
-		notice()
+	if b.ctx.Err() == nil {
+		b.Tell()
 	}
 }
 

@@ -70,8 +70,11 @@ func TestMistakes(t *testing.T) {
 		"backends: {b: {type: bws, access_token: {file: t}, server: bw.example}}":           "want a URL",
 		"backends: {b: {type: bws, access_token: {file: t}, server: 'http://bw.example'}}":  "want https",
 		"backends: {b: {type: bws, access_token: {file: t}, api_url: 'https://a.example'}}": "belong together",
+
 		"backends: {b: {type: bws, access_token: {file: t}, server: 'https://s.example', api_url: 'https://a.example', identity_url: 'https://i.example'}}": "say already",
-		"backends: {b: {type: bws, access_token: {file: t}, token: x}}":                                                                                     "unknown key",
+
+		"backends: {b: {type: bws, access_token: {file: t}, token: x}}": "unknown key",
+
 		backends + "secrets: {x: {key: y}}":                                            "name the secret with id",
 		backends + "secrets: {x: {id: y}}":                                             "want the id of a secret",
 		backends + "secrets: {x: {id: ''}}":                                            "want the id of a secret",

@@ -13,30 +13,16 @@ import (
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/backendtest"
 	"github.com/secretfs/secretfs/backend/exec"
-	"github.com/secretfs/secretfs/backend/helper"
 	"github.com/secretfs/secretfs/backend/helper/helpertest"
 	"github.com/secretfs/secretfs/backend/program"
 )
 
 // TestMain lets the test binary be the helper as well.
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "helper" {
-		conn, err := helper.Conn()
-		if err == nil {
-			err = helper.Answer(conn, program.Solve)
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { helpertest.Main(m, program.Solve) }
 
 func open(t *testing.T, s exec.Settings, slot backend.Slot) backend.Backend {
 	t.Helper()
-	start := helpertest.Exec{Commands: map[string][]string{program.Kind: {"/proc/self/exe", "helper"}}}
+	start := helpertest.Exec{Commands: map[string][]string{program.Kind: {"/proc/self/exe", helpertest.Role}}}
 	b, err := exec.Open(s, backend.Env{Helper: start.Run, State: slot})
 	if err != nil {
 		t.Fatal(err)

@@ -12,29 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/secretfs/secretfs/backend"
-	"github.com/secretfs/secretfs/backend/helper"
 	"github.com/secretfs/secretfs/backend/helper/helpertest"
 	"github.com/secretfs/secretfs/backend/secret"
 )
 
 // The test binary is the helper too.
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "helper" {
-		conn, err := helper.Conn()
-		if err == nil {
-			err = helper.Answer(conn, Solve)
-		}
-		if err != nil {
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { helpertest.Main(m, Solve) }
 
 func run(t *testing.T, ctx context.Context, c Command) (string, error) {
 	t.Helper()
-	start := helpertest.Exec{Commands: map[string][]string{Kind: {"/proc/self/exe", "helper"}}}
+	start := helpertest.Exec{Commands: map[string][]string{Kind: {"/proc/self/exe", helpertest.Role}}}
 	v, err := Run(ctx, start.Run, c)
 	defer v.Destroy()
 	return string(v.Bytes()), err

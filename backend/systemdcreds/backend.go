@@ -20,6 +20,7 @@ import (
 // A Backend serves the credentials below one directory, and takes notice of their
 // changes. It keeps no plaintext.
 type Backend struct {
+	backend.Changes
 	dir    *beneath.Dir
 	start  helper.Starter
 	watch  *watch.Watch
@@ -27,7 +28,6 @@ type Backend struct {
 	cancel context.CancelFunc
 
 	mu      sync.Mutex // guards what follows
-	changed func()
 	watched map[string]bool
 }
 
@@ -171,20 +171,9 @@ func (b *Backend) watching(name string) {
 	}
 }
 
-// Notify has changed called after each change of the files. Call it before the first
-// Get.
-func (b *Backend) Notify(changed func()) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.changed = changed
-}
-
 func (b *Backend) tell() {
-	b.mu.Lock()
-	changed := b.changed
-	b.mu.Unlock()
-	if changed != nil && b.ctx.Err() == nil {
-		changed()
+	if b.ctx.Err() == nil {
+		b.Tell()
 	}
 }
 

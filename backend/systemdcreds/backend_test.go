@@ -16,27 +16,13 @@ import (
 
 	"github.com/secretfs/secretfs/backend"
 	"github.com/secretfs/secretfs/backend/backendtest"
-	"github.com/secretfs/secretfs/backend/helper"
 	"github.com/secretfs/secretfs/backend/helper/helpertest"
 	"github.com/secretfs/secretfs/backend/program"
 	"github.com/secretfs/secretfs/backend/systemdcreds"
 )
 
 // TestMain lets the test binary be the helper as well.
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "helper" {
-		conn, err := helper.Conn()
-		if err == nil {
-			err = helper.Answer(conn, program.Solve)
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { helpertest.Main(m, program.Solve) }
 
 // A host has a key of its own, apart from that of the machine.
 type host struct{ key string }
@@ -77,7 +63,7 @@ func (h host) seal(t *testing.T, path, plain string, flags ...string) {
 
 func (h host) open(t *testing.T, dir string, env ...string) backend.Backend {
 	t.Helper()
-	start := helpertest.Exec{Commands: map[string][]string{program.Kind: {"/proc/self/exe", "helper"}}, Env: append(h.env(), env...)}
+	start := helpertest.Exec{Commands: map[string][]string{program.Kind: {"/proc/self/exe", helpertest.Role}}, Env: append(h.env(), env...)}
 	b, err := systemdcreds.Open(systemdcreds.Settings{Path: dir}, backend.Env{Helper: start.Run})
 	must(t, err)
 	t.Cleanup(func() { b.Close() })

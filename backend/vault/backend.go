@@ -37,6 +37,7 @@ type Config struct {
 // A Backend reads from one server. It implements backend.Backend, Remote,
 // Lister, Notifier, Refresher, Locker, Unlocker and Revoker.
 type Backend struct {
+	backend.Changes
 	cfg    Config
 	client *httpc.Client
 	ctx    context.Context // ends with Close
@@ -50,9 +51,8 @@ type Backend struct {
 
 	mu          sync.Mutex // guards what follows, sessions and leases
 	closed      bool
-	epoch       int  // how often all was locked
-	begun       bool // something tends to what has come due
-	changed     func()
+	epoch       int             // how often all was locked
+	begun       bool            // something tends to what has come due
 	followed    map[string]bool // paths of the API whose changes matter
 	mac         *secret.Value   // keys digest
 	current     *session
@@ -203,18 +203,8 @@ func (b *Backend) digest(parts ...any) backend.Version {
 // and what has a lease costs no request.
 func (b *Backend) Polls() bool { return true }
 
-// Notify has changed called after a lease was replaced or has ended.
-func (b *Backend) Notify(changed func()) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.changed = changed
-}
-
 func (b *Backend) tell() {
-	b.mu.Lock()
-	changed := b.changed
-	b.mu.Unlock()
-	if changed != nil && b.ctx.Err() == nil {
-		changed()
+	if b.ctx.Err() == nil {
+		b.Tell()
 	}
 }
